@@ -1,12 +1,12 @@
 /* JSON without a tree: checking, walking, reading scalars, writing. Pure functions over borrowed bytes.
  *
- * Ownership: slices that come out point into the input and live as long as it does. A writer appends to the caller's
- * struct bytes.
+ * Ownership: slices that come out point into the input and live as long as it does.
  */
 #ifndef TIDEMILL_BASE_JSON_H
 #define TIDEMILL_BASE_JSON_H
 
 #include "base/bytes.h"
+#include "base/json_write.h"
 
 #define JSON_MAX_DEPTH 512 /* objects and arrays inside each other */
 
@@ -44,31 +44,6 @@ void json_decode_string(struct slice value, struct bytes *out);
 /* True: an integer that fits 64 bits is in *integer. False: *real holds the nearest double. */
 bool json_number(struct slice value, int64_t *integer, double *real);
 
-/* Writer. Commas are set by the writer; depth is limited to JSON_MAX_DEPTH. */
-struct json_writer {
-    struct bytes *out;
-    bool comma; /* a value came before at this level */
-};
-static inline struct json_writer json_writer(struct bytes *out)
-{
-    return (struct json_writer){out, false};
-}
-void json_begin_object(struct json_writer *writer);
-void json_end_object(struct json_writer *writer);
-void json_begin_array(struct json_writer *writer);
-void json_end_array(struct json_writer *writer);
-void json_name(struct json_writer *writer, struct slice name);
-void json_string(struct json_writer *writer, struct slice text); /* UTF-8; control characters, quote and backslash are escaped */
-void json_text(struct json_writer *writer, const char *text);    /* NULL writes null */
-void json_integer(struct json_writer *writer, int64_t value);
-/* Shortest digits that read back as the same double; always with a point or exponent; NaN and infinities are not JSON: false. */
-bool json_real(struct json_writer *writer, double value);
-void json_bool(struct json_writer *writer, bool value);
-void json_null(struct json_writer *writer);
-void json_raw(struct json_writer *writer, struct slice value); /* already JSON */
-
 bool json_utf8_valid(struct slice text);
-void json_base64_encode(struct slice data, struct bytes *out);
-bool json_base64_decode(struct slice text, struct bytes *out);
 
 #endif
