@@ -1,0 +1,38 @@
+/* The test driver: the real worker and stream thread on topics in memory, with a clock driven by hand.
+ *
+ * Ownership: the driver owns everything it opens; records it hands out are valid until the next call on it.
+ */
+#ifndef TIDEMILL_ENGINE_DRIVER_H
+#define TIDEMILL_ENGINE_DRIVER_H
+
+#include "engine/memory_transport.h"
+#include "engine/stream_thread.h"
+
+struct driver;
+
+struct driver_config {
+    struct program *program;
+    const struct store_driver *stores;
+    const struct app_settings *settings; /* of the script; see program.h */
+    int32_t partitions;                  /* of every topic; the default is 1 */
+};
+
+int driver_open(const struct driver_config *config, struct driver **driver, struct err *err);
+void driver_close(struct driver *driver);
+/* Appends one input record and runs until nothing is left to do, repartition topics included. */
+int driver_send(struct driver *driver, const struct record *record, struct err *err);
+/* Moves the wall clock in one jump, fires what is due, runs until nothing is left to do. The clock starts at 0. */
+int driver_advance(struct driver *driver, int64_t ms, struct err *err);
+int driver_commit(struct driver *driver, struct err *err);
+/* Next record written to a topic that is not internal, in the order of production over all topics; false: no more. */
+bool driver_take(struct driver *driver, struct record *record);
+/* Next one of a single topic. */
+bool driver_take_from(struct driver *driver, const char *topic, struct record *record);
+/* The store of partition 0's worker, or of the given partition; NULL: no such store. */
+struct store *driver_store(struct driver *driver, const char *name, int32_t partition);
+const struct store_driver *driver_store_driver(const struct driver *driver);
+struct graph *driver_graph(struct driver *driver);
+/* The instance behind a store's worker, to decode with the script's codecs. */
+struct instance *driver_instance(struct driver *driver, int32_t partition);
+
+#endif

@@ -1,0 +1,78 @@
+/* The contract of an operator, and what an operator may ask of its worker.
+ *
+ * Ownership: the engine owns nodes and calls; an operator owns node->state from its creation (scripts/operator.h) until
+ * close. Everything runs on the worker's own thread, inside the one protected entry of a record: a Lua error may jump
+ * out of any of these calls, so an operator holds no malloc'ed memory and no lock across a call into Lua or `forward`.
+ * Functions that return int: 0, or -1 with the error in op_error(worker).
+ */
+#ifndef TIDEMILL_ENGINE_OP_H
+#define TIDEMILL_ENGINE_OP_H
+
+#include "base/err.h"
+#include "engine/record.h"
+#include "engine/store.h"
+
+struct node;
+struct worker;
+
+struct op {
+    const char *kind; /* "filter"; also the first half of the name of a node without one */
+    /* Called once when the worker's stores are open and restored, before any record; may be NULL. */
+    int (*open)(struct node *node);
+    /* One item from parent number `parent` (0 for a node with one parent). Sources get items made by the engine. */
+    int (*process)(struct node *node, int parent, struct item *item);
+    /* Before each commit: emit what was held back for it (`emit = "commit"`); may be NULL. */
+    int (*flush)(struct node *node);
+    /* Called once before the worker's Lua state ends, also after a failed open; may be NULL; must not fail. */
+    void (*close)(struct node *node);
+};
+
+/* What to do with a record that a node can't process. */
+enum op_policy { POLICY_FAIL, POLICY_SKIP, POLICY_DEAD_LETTER };
+
+/* Reasons of dropped records; labels of the metric. */
+enum op_drop {
+    DROP_NULL_KEY,
+    DROP_NULL_VALUE,
+    DROP_LATE,
+    DROP_NEGATIVE_TIME,
+    DROP_SKIPPED,
+    DROP_DEAD_LETTER,
+    DROP_REASON_COUNT
+};
+
+/* Hands the item to every child, in the order in which they were attached; stops at the first failure. */
+int op_forward(struct node *node, struct item *item);
+
+/* Puts a record into the open transaction. `output` comes from op_output. partition -1: by key as Kafka's Java client
+ * places it (a null key: sticky per batch). The record is copied. */
+struct output;
+struct output *op_output(struct worker *worker, const char *topic); /* NULL: no such topic, see op_error */
+int op_produce(struct worker *worker, struct output *output, int32_t partition, const struct record *record);
+
+/* The store of that name; it is declared by this node or by another of the same sub-topology. Never NULL. */
+struct store *op_store(struct node *node, const char *name);
+const struct store_driver *op_store_driver(struct worker *worker);
+
+/* Records that will never have an effect: counted per node and reason, logged at a limited rate. */
+void op_drop(struct node *node, enum op_drop reason, const struct item *item);
+/* Writes the source record of `item` to the dead letter topic in the same transaction, with the context headers of
+ * Kafka Connect (__connect.errors.*), and counts it as dropped. */
+int op_dead_letter(struct node *node, const struct item *item, const struct err *cause);
+
+/* Timers: `fire` runs inside a protected entry of its own. Stream time: first with the very first record, then on
+ * multiples of the interval; wall time: first after one interval. Once per jump. (SEMANTICS of Kafka Streams.) */
+enum op_time { TIME_STREAM, TIME_WALL };
+struct op_timer;
+struct op_timer *op_every(struct node *node, enum op_time kind, int64_t interval_ms,
+                          int (*fire)(struct node *node, void *data, int64_t now), void *data);
+void op_cancel(struct op_timer *timer); /* also from inside fire; the timer is freed by the worker */
+
+int64_t op_stream_time(const struct worker *worker); /* largest timestamp taken from any input so far; -1: none */
+int64_t op_wall_time(const struct worker *worker);   /* ms since 1970, or the driver's clock */
+int32_t op_partition(const struct worker *worker);
+struct err *op_error(struct worker *worker);
+struct arena *op_arena(struct worker *worker); /* emptied after each record */
+void *op_program(struct worker *worker);       /* the instance behind the worker: scripts/host.h's struct host */
+
+#endif

@@ -1,0 +1,110 @@
+/* The contract of state: the stores of one worker, kept together in one pair of files and committed together.
+ *
+ * Implemented by runtime/store (table in memory, delta log, rows); the engine and the operators see only this.
+ * Ownership: a store_set owns its stores; both belong to the worker's thread. A slice that `get` or a cursor returns is
+ * valid until the next call on the same set. Slices given to calls are copied.
+ * Every entry carries the timestamp of its last update (ms since 1970).
+ * Keys are ordered by unsigned bytes. Functions that return int: 0 or -1 with `err` filled unless said otherwise.
+ */
+#ifndef TIDEMILL_ENGINE_STORE_H
+#define TIDEMILL_ENGINE_STORE_H
+
+#include "base/err.h"
+#include "engine/record.h"
+
+enum store_kind { STORE_KEY_VALUE, STORE_WINDOW, STORE_SESSION };
+
+struct store_spec {
+    const char *name;
+    enum store_kind kind;
+    bool changelog;          /* false: state that a restart may lose, kept in local files only */
+    int64_t segment_ms;      /* window and session stores: length of one segment of time */
+    int64_t retention_ms;    /* window and session stores: segments older than this behind stream time are dropped */
+    int64_t ttl_ms;          /* key-value stores: entries not written for that long (stream time) are deleted; 0: never */
+    uint64_t hash;           /* graph_store_hash: what must not change under existing state */
+};
+
+/* Where an input, a changelog, or a generation stood at the store's last commit; all in the meta row (P11). */
+struct store_position {
+    const char *topic;
+    int32_t partition;
+    int64_t offset;          /* next offset to read */
+    const char *metadata;    /* what the group's committed offset carries (stream time, timers), or NULL */
+};
+
+struct store_meta {
+    const char *app;
+    const char *worker;              /* "<subtopology>_<partition>" */
+    int32_t partitions;              /* of the sub-topology */
+    const struct store_position *inputs;
+    size_t input_count;
+    const struct store_position *changelogs; /* one per store with a changelog */
+    size_t changelog_count;
+    const char *generation;          /* of the changelogs: random id written by the runtime; may be NULL */
+    int64_t committed_ms;            /* wall time of the last commit */
+};
+
+struct store_config {
+    const char *directory;           /* of the worker, exists; NULL: in memory only (test driver) */
+    const char *app;
+    const char *worker;
+    int64_t cache_bytes;             /* budget for clean entries; 0: no limit */
+    const struct store_spec *specs;
+    size_t spec_count;
+};
+
+struct store_set;
+struct store;
+struct store_cursor;
+
+struct store_entry {
+    struct slice key;
+    struct slice value;
+    int64_t timestamp;
+};
+
+struct store_driver {
+    /* Opens or creates the files. A foreign, newer or damaged file is quarantined (renamed beside) and `*fresh` is true
+     * as for a new one. `meta` (may be NULL) gets the last committed meta, valid until close; meta->app == NULL: none. */
+    int (*open)(const struct store_config *config, struct store_set **set, struct store_meta *meta, bool *fresh,
+                struct err *err);
+    void (*close)(struct store_set *set);
+    /* Forgets everything, in memory and on disk; the set stays open and is empty. */
+    int (*wipe)(struct store_set *set, struct err *err);
+    struct store *(*find)(struct store_set *set, const char *name); /* NULL: no such store */
+
+    /* `*found` false: no entry. `time` is the segment's time for window and session stores, ignored by others. */
+    int (*get)(struct store *store, struct slice key, bool *found, struct store_entry *entry, struct err *err);
+    /* value null: delete. The change is visible at once and durable with the next commit. */
+    int (*put)(struct store *store, struct slice key, struct slice value, int64_t timestamp, struct err *err);
+
+    /* Entries with from <= key <= to in order (a null bound is open), on the state as of this call. */
+    int (*range)(struct store *store, struct slice from, struct slice to, bool backwards, struct store_cursor **cursor,
+                 struct err *err);
+    int (*prefix)(struct store *store, struct slice prefix, struct store_cursor **cursor, struct err *err);
+    int (*next)(struct store_cursor *cursor, bool *found, struct store_entry *entry, struct err *err);
+    void (*end)(struct store_cursor *cursor); /* cursors left open end with the next commit */
+
+    /* Window and session stores: keys begin with the 8 big-endian bytes of the segment-relevant time (window start, or
+     * session end), so that a whole segment is dropped at once; entries below `time` are gone afterwards. */
+    int (*expire)(struct store *store, int64_t time, struct err *err);
+
+    /* Calls `each` for every entry changed since the last commit, last value only, value null for a deletion; the order
+     * is free but the same for the same changes. Entries of stores without changelog are not visited. */
+    int (*changes)(struct store_set *set,
+                   int (*each)(void *self, struct store *store, const struct store_entry *entry, struct err *err),
+                   void *self, struct err *err);
+    /* Appends one delta with everything changed since the last commit and the meta. Called after the transport's commit. */
+    int (*commit)(struct store_set *set, const struct store_meta *meta, struct err *err);
+    /* Drops everything changed since the last commit. */
+    int (*rollback)(struct store_set *set, struct err *err);
+
+    /* Bulk loading from a changelog: like put for many entries, bypassing dirtiness; `commit` makes progress durable. */
+    int (*restore)(struct store *store, const struct store_entry *entries, size_t count, struct err *err);
+
+    int64_t (*bytes)(const struct store_set *set);   /* memory and files, about */
+    int64_t (*entries)(const struct store_set *set); /* live entries in memory, about */
+    const char *(*name)(const struct store *store);
+};
+
+#endif

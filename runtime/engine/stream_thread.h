@@ -1,0 +1,47 @@
+/* The loop of a stream thread: poll, restore, process some, punctuate, commit.
+ *
+ * Ownership: a stream thread owns its session and its workers. stream_thread_step may be called by a thread of the
+ * runner or by hand (driver.c, unit tests); all calls of one come from one thread, except stream_thread_stop and
+ * stream_thread_wake.
+ */
+#ifndef TIDEMILL_ENGINE_STREAM_THREAD_H
+#define TIDEMILL_ENGINE_STREAM_THREAD_H
+
+#include "engine/worker.h"
+
+struct stream_thread;
+
+struct stream_thread_config {
+    const struct app_settings *settings;
+    struct program *program;
+    const struct graph *graph;
+    const struct topic_plan *plan;
+    const struct store_driver *stores;
+    struct transport *transport;
+    const struct clock *clock;
+    const char *state_directory;   /* of the slot: "<data>/state/<app>/<slot>"; NULL: in memory */
+    const char *instance;          /* persistent id of the slot; NULL in memory */
+    int thread;
+    int threads;
+    bool stay;
+    bool restore_inline;           /* restore within step instead of on a thread of its own (driver, unit tests) */
+};
+
+int stream_thread_open(const struct stream_thread_config *config, struct stream_thread **thread, struct err *err);
+/* One round; waits at most `timeout_ms` when there is nothing to do. ERR_FATAL ends the thread. *worked says whether
+ * anything was processed, punctuated, committed or restored. */
+int stream_thread_step(struct stream_thread *thread, int timeout_ms, bool *worked, struct err *err);
+/* Commits now what is there (drain, driver). */
+int stream_thread_commit(struct stream_thread *thread, struct err *err);
+/* Commits, leaves the group, closes the workers. */
+int stream_thread_close(struct stream_thread *thread, struct err *err);
+
+/* Whether nothing is left to do: every worker running, drained and committed. */
+bool stream_thread_idle(struct stream_thread *thread);
+void stream_thread_wake(struct stream_thread *thread);  /* @thread any */
+int stream_thread_worker_count(const struct stream_thread *thread);
+struct worker *stream_thread_worker(struct stream_thread *thread, int index);
+/* End offsets to stop at (--until-end); the thread is idle for good once its own inputs have reached them. */
+bool stream_thread_reached_end(struct stream_thread *thread, const struct position *ends, size_t count);
+
+#endif

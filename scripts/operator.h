@@ -1,0 +1,29 @@
+/* The script side of an operator: how a method call in the DSL becomes a node. One file per family in operators/, one
+ * line in operators/all.c.
+ *
+ * Ownership: create allocates node->state (memory_alloc) and the op's close frees it.
+ */
+#ifndef TIDEMILL_SCRIPTS_OPERATOR_H
+#define TIDEMILL_SCRIPTS_OPERATOR_H
+
+#include "scripts/call.h"
+
+struct operator {
+    struct op op;
+    const char *usage;  /* "stream:filter(function(key, value, rec) return boolean end [, options])"; NULL: internal */
+    const char *text;   /* what it does, for the reference page */
+    /* Reads the table at `options` (functions, codecs, names as tidemill.lua put them there) and fills node->state. Runs while the
+     * script is being built. [-0, +0, e] */
+    void (*create)(lua_State *L, struct node *node, int options);
+};
+
+struct operator_table {
+    const struct operator *const *list;
+    size_t count;
+};
+
+/* [-0, +0, e] helpers for create: */
+const struct codec *operator_codec(lua_State *L, int options, const char *field, const struct codec *if_nil);
+const char *operator_text(lua_State *L, int options, const char *field); /* arena of the graph; NULL when nil */
+
+#endif
