@@ -6,23 +6,14 @@
 #define TIDEMILL_BASE_JSON_H
 
 #include "base/bytes.h"
+#include "base/json_check.h"
 #include "base/json_write.h"
-
-#define JSON_MAX_DEPTH 512 /* objects and arrays inside each other */
 
 enum json_type { JSON_NONE, JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
-struct json_problem {
-    size_t at;          /* byte position */
-    const char *reason; /* static text */
-};
-
-/* Whether the bytes are exactly one JSON value (RFC 8259), UTF-8 included, with white space around it allowed. */
-bool json_check(struct slice text, struct json_problem *problem);
-
 /* The functions below expect text that json_check accepted. */
-enum json_type json_type(struct slice value);      /* by its first byte after white space */
-struct slice json_trim(struct slice value);        /* without white space around it */
+enum json_type json_type(struct slice value); /* by its first byte after white space */
+struct slice json_trim(struct slice value);   /* without white space around it */
 
 /* Walks the members of an object or the elements of an array, in order. */
 struct json_walk {
@@ -43,7 +34,5 @@ bool json_has_escape(struct slice raw);
 void json_decode_string(struct slice value, struct bytes *out);
 /* True: an integer that fits 64 bits is in *integer. False: *real holds the nearest double. */
 bool json_number(struct slice value, int64_t *integer, double *real);
-
-bool json_utf8_valid(struct slice text);
 
 #endif
