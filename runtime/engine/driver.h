@@ -28,6 +28,9 @@ int driver_commit(struct driver *driver, struct err *err);
 bool driver_take(struct driver *driver, struct record *record);
 /* Next one of a single topic. */
 bool driver_take_from(struct driver *driver, const char *topic, struct record *record);
+/* Name of topic number `index` among those that records were written to, internal ones aside, in order of their first
+ * record; NULL: no more. Taking does not change it. */
+const char *driver_topics(struct driver *driver, size_t index);
 /* The store of partition 0's worker, or of the given partition; NULL: no such store. */
 struct store *driver_store(struct driver *driver, const char *name, int32_t partition);
 const struct store_driver *driver_store_driver(const struct driver *driver);

@@ -22,17 +22,20 @@ struct node {
     struct node **parents;
     int parent_count;
     int id;                  /* dense, in order of creation */
-    int subtopology;         /* set by graph_finish */
+    int subtopology;         /* set by graph_finish; -1: belongs to a global table, in every worker that uses it */
     enum node_role role;
     enum op_policy policy;   /* on_error of the node, or of the app */
     bool policy_by_function; /* on_error is a Lua function; scripts/call.c asks it */
     const char *name;        /* given, or "filter@pipeline.lua:17"; unique */
     bool named;              /* given by the user */
+    bool extracts_time;      /* a source with a timestamp function: it calls op_observe_time itself */
     const char *place;       /* "pipeline.lua:17" */
     const char *detail;      /* topics or stores for pictures, may be NULL */
 };
 
-enum topic_role { TOPIC_INPUT, TOPIC_OUTPUT, TOPIC_REPARTITION, TOPIC_GLOBAL };
+/* A repartition topic is declared twice with one role: by the sink that writes it and by the source that reads it. A
+ * positions topic (compacted, read and written by one source node) remembers where the tasks of a connector stand. */
+enum topic_role { TOPIC_INPUT, TOPIC_OUTPUT, TOPIC_REPARTITION, TOPIC_GLOBAL, TOPIC_POSITIONS };
 
 /* One topic that a node reads or writes. */
 struct graph_topic {
@@ -51,7 +54,7 @@ struct graph_store {
     struct node **users;
     int user_count;
     const char *changelog; /* topic "<app>-<store>-changelog", or NULL when there is none */
-    int subtopology;
+    int subtopology;       /* -1: of a global table; each worker with a node among the users keeps a copy */
 };
 
 struct graph *graph_new(const char *app);
@@ -65,13 +68,18 @@ int graph_add_topic(struct graph *graph, struct node *node, const char *name, en
                     int32_t partitions, const char *reset, struct err *err);
 /* Declares a store owned by `node`; a second declaration of the name is the "duplicate name" error. */
 int graph_add_store(struct graph *graph, struct node *node, const struct store_spec *spec, struct err *err);
-/* Lets `node` use the store of another node; both end in one sub-topology. */
+/* Lets `node` use the store of another node; both end in one sub-topology, unless the store is a global table's. */
 int graph_use_store(struct graph *graph, struct node *node, const char *store, struct err *err);
 /* Two nodes (sides of a join) whose topics must have equal partition counts. */
 void graph_copartition(struct graph *graph, struct node *one, struct node *other);
-const char *graph_internal_name(struct graph *graph, const char *name, const char *suffix); /* "<app>-<name>-<suffix>", kept by the graph */
+/* "<app>-<name>-<suffix>", kept by the graph. */
+const char *graph_internal_name(struct graph *graph, const char *name, const char *suffix);
+/* Text for pictures; copied. */
+void graph_set_detail(struct graph *graph, struct node *node, const char *detail);
 
-/* Splits into sub-topologies, checks cycles, names, outputs that are inputs of the same app. */
+/* Splits into sub-topologies and numbers them by their lowest node. Sources that read one topic, by name or by pattern,
+ * end in one sub-topology. Refuses two things that give one internal name, a topic with two reset policies, and a
+ * cycle through internal topics; a user's own loop (`to(x)` and `stream(x)`) is legal. */
 int graph_finish(struct graph *graph, struct err *err);
 
 int graph_node_count(const struct graph *graph);
@@ -81,6 +89,8 @@ int graph_subtopology_count(const struct graph *graph);
 int graph_topic_count(const struct graph *graph);
 const struct graph_topic *graph_topic(const struct graph *graph, int index);
 int graph_store_count(const struct graph *graph);
+/* Whether a worker of that sub-topology has the store: its own, or a global table's that one of its nodes uses. */
+bool graph_store_needed(const struct graph *graph, const struct graph_store *store, int subtopology);
 const struct graph_store *graph_store(const struct graph *graph, int index);
 /* Pairs given to graph_copartition, as node ids. */
 int graph_copartition_count(const struct graph *graph);

@@ -28,7 +28,11 @@ struct memory_transport_config {
     int32_t default_partitions;  /* of topics created without a count */
     bool create_topics;          /* a missing topic is made when it is read or written */
     bool timeless;               /* poll never waits */
+    bool discard_outputs;        /* benchmarks: what sessions produce is counted (watermarks) but not kept */
     enum memory_fault (*fault)(void *self, enum memory_call call);
+    /* Called for every record of a session that becomes visible, in order of production over all topics; may be NULL.
+     * The record's bytes live until the transport is closed. Runs under the transport's lock: it must not call back. */
+    void (*committed)(void *self, const struct record *record);
     void *self;
     const struct clock *clock;
 };

@@ -14,9 +14,10 @@ struct planned_topic {
     enum topic_role role;       /* TOPIC_INPUT .. ; changelogs are TOPIC_OUTPUT with `changelog` set */
     bool changelog;
     bool internal;              /* made by the runtime */
-    bool exists;
+    bool written;               /* by this app: an input that is not is external */
+    bool exists;                /* after topic_plan_make without dry_run: always */
     int32_t partitions;
-    int subtopology;            /* that reads it, or whose store it keeps; -1: none */
+    int subtopology;            /* that reads it, or whose store it keeps; -1: none, or a global table's topic */
     const char *store;          /* changelogs: name of the store */
 };
 
@@ -34,9 +35,13 @@ int topic_plan_count(const struct topic_plan *plan);
 const struct planned_topic *topic_plan_get(const struct topic_plan *plan, int index);
 const struct planned_topic *topic_plan_find(const struct topic_plan *plan, const char *name);
 int32_t topic_plan_partitions(const struct topic_plan *plan, int subtopology); /* number of its workers */
-/* Which sub-topology reads a topic (patterns included): -1 none. `node` gets the source node's id. */
+/* Which sub-topology reads a topic (patterns included, also of topics newer than the plan): -1 none. `node` (may be
+ * NULL) gets the first source node's id. Several source nodes may read one topic: see topic_plan_source. */
 int topic_plan_reader(const struct topic_plan *plan, const char *topic, int *node);
-/* What a stream thread subscribes to. Valid as long as the plan. */
+/* Id of source node number `index` that reads the topic, in order of creation; -1: no more. Every record of the topic
+ * goes through all of them, in this order, before the next record is taken. Global tables are included. */
+int topic_plan_source(const struct topic_plan *plan, const char *topic, int index);
+/* What a stream thread subscribes to (global tables are not among it). Valid as long as the plan. */
 const struct subscription *topic_plan_subscriptions(const struct topic_plan *plan, size_t *count);
 
 #endif
