@@ -9,6 +9,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "base/arena.h"
 #include "engine/program.h"
 
 struct operator_table;
@@ -25,6 +26,7 @@ struct host {
     const char *script;           /* path of the script */
     enum host_phase phase;
     uint64_t epoch;               /* of views: one more after each record; an older view is stale */
+    struct arena *arena;          /* of the record: program.c sets it to op_arena(worker), or to an own one without a worker */
     struct bytes scratch;         /* for encoding; content ends with the next encode */
     size_t memory;                /* bytes in use by Lua */
     size_t memory_limit;

@@ -9,7 +9,8 @@
 
 #include "scripts/codec.h"
 
-/* Registers the metatable, tm.null, tm.tombstone, tm.list's marker. [-0, +0, e] */
+/* Registers the metatables of views and of tm.null and its kin, and the global `next` that names views in its error;
+ * after the libraries are open. [-0, +0, e] */
 void view_install(lua_State *L);
 /* Pushes the Lua value of checked JSON: a view for objects and arrays, plain values else (null is tm.null). [-0, +1, e] */
 void view_push(lua_State *L, struct slice json);
@@ -20,8 +21,21 @@ void view_encode(lua_State *L, int index, struct bytes *out);
 struct slice view_bytes(lua_State *L, int index);
 /* Pushes a plain deep copy (tables) of any value. [-0, +1, e] */
 void view_copy(lua_State *L, int index);
-/* Pushes a fresh view over the same bytes when the value at `index` is a view (so that changes are not seen by others), else the value. [-0, +1, e] */
+/* Pushes a value of the same content whose changes the one at `index` does not show: a fresh view for a view, a deep copy
+ * for a table, else the value itself. [-0, +1, e] */
 void view_fork(lua_State *L, int index);
-void view_push_null(lua_State *L); /* tm.null [-0, +1, -] */
+
+bool view_is(lua_State *L, int index); /* whether the value is a view [-0, +0, -] */
+/* Whether the value is a view whose bytes are not its content: something was assigned to it or inside it, or it belongs
+ * to a record that is done (then reading it raises). [-0, +0, -] */
+bool view_touched(lua_State *L, int index);
+
+/* tm.null and tm.tombstone are light userdata, the same in every state. [-0, +1, -] and [-0, +0, -] */
+void view_push_null(lua_State *L);
+void view_push_tombstone(lua_State *L);
+bool view_is_null(lua_State *L, int index);
+bool view_is_tombstone(lua_State *L, int index);
+/* Marks the table at `index` as a list (tm.list): it is written as an array even when it is empty. [-0, +0, -] */
+void view_mark_list(lua_State *L, int index);
 
 #endif
