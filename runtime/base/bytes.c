@@ -266,6 +266,11 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_by_instruction(uint32_t
 }
 #endif
 
+uint32_t bytes_crc32c_portable(struct slice slice)
+{
+    return ~crc32c_by_table(~0u, slice.data, slice.size);
+}
+
 uint32_t bytes_crc32c(struct slice slice)
 {
 #ifdef __x86_64__
@@ -273,5 +278,5 @@ uint32_t bytes_crc32c(struct slice slice)
         return ~crc32c_by_instruction(~0u, slice.data, slice.size);
     }
 #endif
-    return ~crc32c_by_table(~0u, slice.data, slice.size);
+    return bytes_crc32c_portable(slice);
 }

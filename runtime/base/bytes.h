@@ -86,6 +86,7 @@ int64_t bytes_take_zigzag(struct bytes_reader *reader);
 struct slice bytes_take_blob(struct bytes_reader *reader);            /* borrowed from the reader's bytes */
 struct slice bytes_take(struct bytes_reader *reader, size_t size);
 
-uint32_t bytes_crc32c(struct slice slice); /* Castagnoli, as Kafka's batches use */
+uint32_t bytes_crc32c(struct slice slice); /* Castagnoli, as Kafka's batches use; by the processor's instruction or: */
+uint32_t bytes_crc32c_portable(struct slice slice); /* the same by tables, on any processor */
 
 #endif

@@ -114,13 +114,14 @@ static int days_in_month(int year, int month)
     return days[month - 1] + (month == 2 && leap);
 }
 
-/* Days from 1970-01-01 in the Gregorian calendar; years begin in March so that the leap day comes last. */
+/* Days from 1970-01-01 in the Gregorian calendar. Years begin in March so that the leap day comes last; 400 years more
+ * keep all numbers positive. */
 static int64_t days_since_epoch(int year, int month, int day)
 {
-    int64_t y = month > 2 ? year : year - 1;
+    int64_t y = (month > 2 ? year : year - 1) + 400;
     int64_t month_from_march = (month + 9) % 12;
     int64_t day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    return y * 365 + y / 4 - y / 100 + y / 400 + day_of_year - 719468;
+    return y * 365 + y / 4 - y / 100 + y / 400 + day_of_year - (719468 + 146097);
 }
 
 static int take_date(const char **at, int64_t *days)
@@ -225,12 +226,14 @@ int clock_parse_time(const char *text, int64_t *ms)
 void clock_format_time(int64_t ms, char text[CLOCK_TEXT_SIZE])
 {
     int64_t millisecond = ((ms % MS_PER_SECOND) + MS_PER_SECOND) % MS_PER_SECOND;
-    time_t seconds = (time_t)((ms - millisecond) / MS_PER_SECOND);
+    time_t seconds = (time_t)(ms / MS_PER_SECOND - (ms % MS_PER_SECOND < 0));
     struct tm tm;
     if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year > 9999 - 1900 || tm.tm_year < -1900) {
         snprintf(text, CLOCK_TEXT_SIZE, "%lld", (long long)ms); /* beyond ISO 8601's years; clock_parse_time reads it */
         return;
     }
-    size_t length = strftime(text, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + length, CLOCK_TEXT_SIZE - length, ".%03dZ", (int)millisecond);
+    /* strftime's year has no leading zeros. */
+    int year_length = snprintf(text, CLOCK_TEXT_SIZE, "%04d", tm.tm_year + 1900);
+    char *rest = text + year_length + strftime(text + year_length, CLOCK_TEXT_SIZE - 4, "-%m-%dT%H:%M:%S", &tm);
+    snprintf(rest, CLOCK_TEXT_SIZE - (size_t)(rest - text), ".%03dZ", (int)millisecond);
 }
