@@ -42,12 +42,25 @@ void worker_close(struct worker *worker);
 
 enum worker_state worker_state(const struct worker *worker);
 void worker_set_state(struct worker *worker, enum worker_state state); /* asserts that the transition is legal */
-const char *worker_name(const struct worker *worker); /* "0_3" */
+const char *worker_name(const struct worker *worker); /* "0_3": sub-topology and partition, as Kafka Streams names tasks */
+int worker_subtopology(const struct worker *worker);
+int32_t worker_partition(const struct worker *worker);
+/* Name of the worker's directory: its first store (by name) and the partition, so that a changed topology finds it again.
+ * NULL for a sub-topology without stores. */
+const char *worker_directory_name(const struct graph *graph, int subtopology, int32_t partition, char *buffer, size_t size);
 
 /* Ties an assigned input partition to the worker; `metadata` is what its committed offset carried, or NULL. */
 int worker_add_input(struct worker *worker, const struct assigned *assigned, struct err *err);
-/* Whether that partition belongs to this worker. */
-bool worker_has_input(const struct worker *worker, const char *topic, int32_t partition);
+/* The inputs have ended with a revocation: nothing is read until worker_clear_inputs and worker_add_input tie the worker to
+ * those of the next assignment; stores and script stay open meanwhile. */
+void worker_suspend(struct worker *worker);
+void worker_clear_inputs(struct worker *worker);
+/* Whether the committed offset of the partition is the one this worker committed (or it never had that input). */
+bool worker_agrees(const struct worker *worker, const struct assigned *assigned);
+int worker_input_count(const struct worker *worker);
+/* Where the group's offset of an input stands as far as this worker knows (OFFSET_NONE: nothing committed yet). */
+void worker_committed(const struct worker *worker, int index, struct position *position);
+int worker_pause(struct worker *worker, bool paused, struct err *err); /* all inputs */
 /* Opens the operators: the stores are restored now. */
 int worker_start(struct worker *worker, struct err *err);
 
@@ -63,16 +76,31 @@ bool worker_drained(struct worker *worker);
 bool worker_dirty(const struct worker *worker); /* something was processed, produced or changed since the last commit */
 int worker_flush(struct worker *worker, struct err *err);              /* op->flush of all nodes */
 int worker_produce_changelog(struct worker *worker, struct err *err);  /* one record per changed key */
-/* Appends one position per input (P3): texts are valid until the next call. */
-int worker_positions(struct worker *worker, struct position **list, size_t *count, size_t *capacity);
+/* Appends one position per input (P3); what they point to is valid until the next call for the same worker. */
+void worker_positions(struct worker *worker, struct position **list, size_t *count, size_t *capacity);
 int worker_commit_store(struct worker *worker, struct err *err);       /* after the transport's commit */
-int worker_rewind(struct worker *worker, struct err *err);             /* after an abort: roll back the stores, seek the inputs, reload operators */
+/* After an abort: rolls back the stores, loads the script anew, seeks the inputs to the committed offsets. */
+int worker_rewind(struct worker *worker, struct err *err);
+int64_t worker_uncommitted_records(const struct worker *worker);
+int64_t worker_uncommitted_bytes(const struct worker *worker);
 
-struct store_set *worker_stores(struct worker *worker);
+/* ---- for restore.c ---- */
+struct store_set *worker_stores(struct worker *worker); /* NULL: the sub-topology has no store */
+const struct worker_config *worker_configuration(const struct worker *worker);
+int worker_changelog_count(const struct worker *worker);
+/* Store, topic and the next offset to replay from (OFFSET_NONE: from the beginning) of changelog number `index`. */
+struct store *worker_changelog(const struct worker *worker, int index, struct position *position);
+void worker_set_changelog_offset(struct worker *worker, int index, int64_t offset);
+void worker_set_generation(struct worker *worker, const char *generation); /* goes into the meta row with the next commit */
+/* Makes restored entries durable with the changelog offsets as set; input offsets stay those found at open. */
+int worker_commit_restored(struct worker *worker, struct err *err);
 const struct store_meta *worker_found_meta(const struct worker *worker, bool *fresh); /* as the store was opened */
 struct graph *worker_graph(struct worker *worker);
 struct metric_set *worker_metrics(struct worker *worker);
 /* Sum over the inputs of known end minus position; what /workers and progress lines show. */
 int64_t worker_lag(struct worker *worker);
+int64_t worker_records(const struct worker *worker); /* processed since it was opened */
+/* Whether the worker has committed everything of an input partition before `offset`, or does not read it. */
+bool worker_reached(struct worker *worker, const struct position *end);
 
 #endif

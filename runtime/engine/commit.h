@@ -1,0 +1,68 @@
+/* The commit of a stream thread: everything its workers did since the last one becomes visible at once, or not at all.
+ *
+ * The order is P5: flush operators -> produce changelogs -> transaction (outputs, changelogs, positions) -> stores.
+ *
+ * | died after                        | what recovery finds and does                                             |
+ * |-----------------------------------|--------------------------------------------------------------------------|
+ * | processing, flush, changelogs     | no commit: the transaction is aborted, the input is processed again       |
+ * | positions sent, outcome not known | the group's offsets say which; both ways are safe (P6)                    |
+ * | the transaction's commit          | the store is behind: it replays the changelog's tail, nothing is processed again |
+ * | some of the stores' commits       | the same for the others                                                   |
+ *
+ *      FLUSH -> CHANGELOG -> TRANSACTION -> STORES -> (done)
+ *                  |             |  \
+ *                  v             v   v
+ *                ABORT --fails-> RECOVER -> COMPARE -> STORES | REWIND | (lost)
+ *                  \-> REWIND
+ *
+ * Ownership: a struct commit belongs to its stream thread and lives as long; the workers stay the thread's.
+ */
+#ifndef TIDEMILL_ENGINE_COMMIT_H
+#define TIDEMILL_ENGINE_COMMIT_H
+
+#include "engine/worker.h"
+
+enum commit_step {
+    COMMIT_FLUSH,
+    COMMIT_CHANGELOG,
+    COMMIT_TRANSACTION,
+    COMMIT_STORES,
+    COMMIT_ABORT,
+    COMMIT_RECOVER,
+    COMMIT_COMPARE,
+    COMMIT_REWIND,
+    /* ends: */
+    COMMIT_DONE,    /* committed, or there was nothing to commit */
+    COMMIT_WAITING, /* nothing has happened yet; call again later and it goes on where it stopped */
+    COMMIT_REWOUND, /* aborted; the workers are back at the committed offsets */
+    COMMIT_LOST,    /* ownership is gone: drop the workers and join again */
+    COMMIT_BROKEN,  /* committed, but a store could not follow: close the worker and restore it */
+    COMMIT_FAILED,  /* `err` says why this thread can't go on */
+    COMMIT_STEP_COUNT
+};
+
+struct commit {
+    const struct transport_class *transport;
+    struct session *session;
+    const struct clock *clock;
+    enum commit_step step;       /* where a waiting commit goes on */
+    struct position *positions;
+    size_t count;
+    size_t capacity;
+    struct worker *broken;       /* with COMMIT_BROKEN */
+    int64_t recoveries;          /* since the start; capped by the caller */
+};
+
+void commit_init(struct commit *commit, const struct transport_class *transport, struct session *session,
+                 const struct clock *clock);
+void commit_free(struct commit *commit);
+void commit_reset(struct commit *commit); /* forgets a waiting commit, whose workers are gone */
+
+/* Runs to an end; `err` is filled for every end but COMMIT_DONE. */
+enum commit_step commit_run(struct commit *commit, struct worker *const *workers, size_t count, struct err *err);
+/* Enters at ABORT, after processing or producing failed with ERR_ABORT. */
+enum commit_step commit_abort(struct commit *commit, struct worker *const *workers, size_t count, struct err *err);
+/* Whether a commit is in the middle and only waits (disk full): no record may be processed meanwhile. */
+bool commit_waiting(const struct commit *commit);
+
+#endif

@@ -1,0 +1,72 @@
+/* Bringing a worker's stores to where the group's committed offsets are: judge at open, replay off the poll path.
+ *
+ * Order (P7): the session's producer is initialized -> stable committed offsets (they come with the assignment) -> target = the
+ * changelog's high watermark -> replay read_committed from the store's offset until the position reaches the target (P8).
+ * A restorer has a thread of its own per stream thread and one reader for all partitions it restores; records go into the stores in
+ * batches, progress is committed, so that a kill resumes where it was.
+ *
+ * Ownership: from restorer_start until restorer_finished hands it back, the worker's stores belong to the restoring
+ * thread; everything else of the worker stays with the stream thread.
+ */
+#ifndef TIDEMILL_ENGINE_RESTORE_H
+#define TIDEMILL_ENGINE_RESTORE_H
+
+#include "engine/worker.h"
+
+/* Verdicts at open; the table of exactly-once.md in this order. */
+enum restore_verdict {
+    VERDICT_REUSE,   /* input offsets equal the committed ones: no replay */
+    VERDICT_REPLAY,  /* the store is behind: replay the tail */
+    VERDICT_REBUILD, /* no file, changelog start passed, too old, ahead, other generation: empty it and replay all */
+    VERDICT_REFUSE   /* the message names the topic and the reset command */
+};
+
+/* Everything the verdict depends on; pure data, so that each row of the table is a unit test. */
+struct restore_facts {
+    bool fresh;                    /* no file, or it was quarantined */
+    const struct store_meta *meta; /* of the store; app == NULL: none */
+    const char *app;
+    int32_t partitions;            /* of the sub-topology now */
+    const struct position *committed; /* stable offsets of the group, per input */
+    size_t committed_count;
+    struct {
+        const char *topic;
+        bool exists;
+        int64_t low, high;         /* watermarks */
+        int64_t kept;              /* offset in the store; OFFSET_NONE: none */
+    } changelogs[16];
+    size_t changelog_count;
+    const char *generation;        /* of the changelogs now; NULL: unknown */
+    int64_t now_ms;
+    int64_t delete_retention_ms;   /* 0: tombstones stay for ever (embedded log: the rule on age does not hold) */
+};
+
+/* `why` gets a sentence for the log, or the full message for VERDICT_REFUSE. */
+enum restore_verdict restore_judge(const struct restore_facts *facts, struct err *why);
+const char *restore_verdict_name(enum restore_verdict verdict);
+
+struct restorer;
+
+struct restorer_config {
+    struct transport *transport;
+    const struct store_driver *stores;
+    const struct clock *clock;
+    bool thread;                 /* false: restorer_start restores before it returns (driver, unit tests) */
+    void (*wake)(void *self);    /* called from the restoring thread when a worker is finished; may be NULL */
+    void *self;
+};
+
+int restorer_open(const struct restorer_config *config, struct restorer **restorer, struct err *err);
+/* Stops the thread, cancels what is under way (progress is kept). */
+void restorer_close(struct restorer *restorer);
+
+/* Judges the worker and begins what is needed. *finished true: it can run at once. A refusal is ERR_FATAL / ERR_TOPIC. */
+int restorer_start(struct restorer *restorer, struct worker *worker, bool *finished, struct err *err);
+/* The next worker that is done, or NULL. *result -1: restoring it failed, with `err`. */
+struct worker *restorer_finished(struct restorer *restorer, int *result, struct err *err);
+/* Takes a worker back that is not done yet (its partitions are revoked); waits for the batch under way. */
+void restorer_cancel(struct restorer *restorer, struct worker *worker);
+/* Records still to be replayed for a worker; 0: none. @thread any */
+int64_t restorer_remaining(const struct restorer *restorer, const struct worker *worker);
+
+#endif

@@ -1,0 +1,283 @@
+/* A worker's part in a commit: positions, changelog, store, and the way back after an abort. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "engine/worker_int.h"
+
+/* ---- changelogs ---- */
+
+static int64_t found_changelog_offset(const struct worker *worker, const char *topic)
+{
+    for (size_t i = 0; i < worker->found.changelog_count; i++) {
+        if (strcmp(worker->found.changelogs[i].topic, topic) == 0) {
+            return worker->found.changelogs[i].offset;
+        }
+    }
+    return OFFSET_NONE;
+}
+
+void worker_find_changelogs(struct worker *worker)
+{
+    const struct graph *graph = worker->config.graph;
+    worker->changelogs = memory_alloc(sizeof(*worker->changelogs) * (size_t)(graph_store_count(graph) + 1));
+    for (int i = 0; i < graph_store_count(graph); i++) {
+        const struct graph_store *store = graph_store(graph, i);
+        if (store->subtopology == worker->config.subtopology && store->changelog) {
+            worker->changelogs[worker->changelog_count++] = (struct worker_changelog){
+                .store = worker->config.stores->find(worker->stores, store->spec.name),
+                .topic = store->changelog,
+                .offset = found_changelog_offset(worker, store->changelog),
+            };
+        }
+    }
+    if (worker->found.generation) {
+        worker->generation = memory_copy_text(worker->found.generation);
+    }
+}
+
+int worker_changelog_count(const struct worker *worker)
+{
+    return (int)worker->changelog_count;
+}
+
+struct store *worker_changelog(const struct worker *worker, int index, struct position *position)
+{
+    const struct worker_changelog *changelog = &worker->changelogs[index];
+    *position = (struct position){changelog->topic, worker->config.partition, changelog->offset, NULL};
+    return changelog->store;
+}
+
+void worker_set_changelog_offset(struct worker *worker, int index, int64_t offset)
+{
+    worker->changelogs[index].offset = offset;
+}
+
+void worker_set_generation(struct worker *worker, const char *generation)
+{
+    free(worker->generation);
+    worker->generation = memory_copy_text(generation);
+}
+
+/* ---- before the transport's commit ---- */
+
+bool worker_dirty(const struct worker *worker)
+{
+    return worker->dirty;
+}
+
+int64_t worker_uncommitted_records(const struct worker *worker)
+{
+    return worker->uncommitted_records;
+}
+
+int64_t worker_uncommitted_bytes(const struct worker *worker)
+{
+    return worker->uncommitted_bytes;
+}
+
+int worker_flush(struct worker *worker, struct err *err)
+{
+    if (worker->flushed) {
+        return 0;
+    }
+    const struct program_class *program = worker->config.program->class;
+    if (program->flush(worker->instance, worker->nodes, worker->node_count, err)) {
+        return -1;
+    }
+    arena_clear(&worker->arena);
+    worker->flushed = true;
+    return 0;
+}
+
+static struct worker_changelog *changelog_of(struct worker *worker, const struct store *store)
+{
+    for (size_t i = 0; i < worker->changelog_count; i++) {
+        if (worker->changelogs[i].store == store) {
+            return &worker->changelogs[i];
+        }
+    }
+    return NULL;
+}
+
+static int produce_change(void *self, struct store *store, const struct store_entry *entry, struct err *err)
+{
+    struct worker *worker = self;
+    struct worker_changelog *changelog = changelog_of(worker, store);
+    if (!changelog) {
+        return 0;
+    }
+    const struct transport_class *transport = worker->config.transport;
+    struct session *session = worker->config.session;
+    if (!changelog->output && transport->output(session, changelog->topic, &changelog->output, NULL, err)) {
+        return -1;
+    }
+    struct record record = {.key = entry->key, .value = entry->value, .timestamp = entry->timestamp, .offset = -1};
+    return transport->produce(session, changelog->output, worker->config.partition, &record, err);
+}
+
+int worker_produce_changelog(struct worker *worker, struct err *err)
+{
+    if (!worker->stores || worker->changelog_count == 0) {
+        return 0;
+    }
+    return worker->config.stores->changes(worker->stores, produce_change, worker, err);
+}
+
+/* Where the group's offset goes: behind the last processed record; behind everything read when nothing is buffered, so
+ * that control records do not count as lag (P8). */
+static int64_t next_offset(const struct worker *worker, const struct worker_input *input)
+{
+    int64_t read = worker->config.transport->position(worker->config.session, input->handle);
+    if (input->next == input->count && read > input->position) {
+        return read;
+    }
+    if (input->position == OFFSET_NONE) {
+        return input->first;
+    }
+    return input->position;
+}
+
+void worker_positions(struct worker *worker, struct position **list, size_t *count, size_t *capacity)
+{
+    timers_describe(&worker->timers, worker->commit_number + 1, worker->stream_time, &worker->metadata);
+    const char *metadata = bytes_text(&worker->metadata);
+    for (size_t i = 0; i < worker->input_count; i++) {
+        struct worker_input *input = &worker->inputs[i];
+        int64_t offset = next_offset(worker, input);
+        if (offset < 0) {
+            continue; /* nothing of this input has been read yet: the group has no position there to fence or to move */
+        }
+        *list = memory_grow(*list, *count, capacity, sizeof(**list));
+        (*list)[(*count)++] = (struct position){input->topic, input->partition, offset, metadata};
+    }
+}
+
+/* ---- after it ---- */
+
+static void note_committed(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->input_count; i++) {
+        int64_t offset = next_offset(worker, &worker->inputs[i]);
+        if (offset >= 0) {
+            worker->inputs[i].committed = offset;
+        }
+    }
+    bytes_clear(&worker->committed_metadata);
+    bytes_append_slice(&worker->committed_metadata, bytes_slice(&worker->metadata));
+    worker->commit_number++;
+    worker->dirty = false;
+    worker->uncommitted_records = 0;
+    worker->uncommitted_bytes = 0;
+}
+
+static void note_acknowledged(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->changelog_count; i++) {
+        struct worker_changelog *changelog = &worker->changelogs[i];
+        if (!changelog->output) {
+            continue;
+        }
+        int64_t offset =
+            worker->config.transport->acknowledged(worker->config.session, changelog->output, worker->config.partition);
+        if (offset > changelog->offset) {
+            changelog->offset = offset;
+        }
+    }
+}
+
+static int write_meta(struct worker *worker, const struct store_position *inputs, size_t input_count, struct err *err)
+{
+    struct store_position *changelogs = memory_alloc(sizeof(*changelogs) * (worker->changelog_count + 1));
+    for (size_t i = 0; i < worker->changelog_count; i++) {
+        changelogs[i] = (struct store_position){worker->changelogs[i].topic, worker->config.partition,
+                                                worker->changelogs[i].offset, NULL};
+    }
+    struct store_meta meta = {
+        .app = worker->config.settings->id,
+        .worker = worker->name,
+        .partitions = worker->config.plan ? topic_plan_partitions(worker->config.plan, worker->config.subtopology) : 0,
+        .inputs = inputs,
+        .input_count = input_count,
+        .changelogs = changelogs,
+        .changelog_count = worker->changelog_count,
+        .generation = worker->generation,
+        .committed_ms = clock_wall_ms(worker->config.clock),
+    };
+    int result = worker->config.stores->commit(worker->stores, &meta, err);
+    free(changelogs);
+    metric_put(worker->metrics, METRIC_STATE_BYTES, worker->config.stores->bytes(worker->stores));
+    metric_put(worker->metrics, METRIC_STATE_ENTRIES, worker->config.stores->entries(worker->stores));
+    return result ? err_wrap(err, "committing the state of worker %s", worker->name) : 0;
+}
+
+int worker_commit_store(struct worker *worker, struct err *err)
+{
+    note_committed(worker);
+    if (!worker->stores) {
+        return 0;
+    }
+    note_acknowledged(worker);
+    struct store_position *inputs = memory_alloc(sizeof(*inputs) * (worker->input_count + 1));
+    size_t count = 0;
+    for (size_t i = 0; i < worker->input_count; i++) {
+        const struct worker_input *input = &worker->inputs[i];
+        if (input->committed >= 0) {
+            inputs[count++] = (struct store_position){input->topic, input->partition, input->committed,
+                                                      bytes_text(&worker->committed_metadata)};
+        }
+    }
+    int result = write_meta(worker, inputs, count, err);
+    free(inputs);
+    return result;
+}
+
+int worker_commit_restored(struct worker *worker, struct err *err)
+{
+    return write_meta(worker, worker->found.inputs, worker->found.input_count, err);
+}
+
+/* ---- the way back ---- */
+
+static int seek_back(struct worker *worker, struct worker_input *input, struct err *err)
+{
+    input->count = 0;
+    input->next = 0;
+    int64_t offset = input->committed >= 0 ? input->committed : input->first;
+    input->position = input->committed;
+    if (offset < 0) {
+        return 0; /* nothing has been read */
+    }
+    return worker->config.transport->seek(worker->config.session, input->handle, offset, err);
+}
+
+int worker_rewind(struct worker *worker, struct err *err)
+{
+    if (!worker->dirty) {
+        return 0;
+    }
+    worker_unload_program(worker);
+    if (worker->stores && worker->config.stores->rollback(worker->stores, err)) {
+        return err_wrap(err, "rolling back the state of worker %s", worker->name);
+    }
+    worker->stream_time = -1;
+    if (worker_load_program(worker, err)) {
+        return -1;
+    }
+    timers_recall(&worker->timers, bytes_text(&worker->committed_metadata), &worker->commit_number,
+                  &worker->stream_time);
+    for (size_t i = 0; i < worker->input_count; i++) {
+        struct worker_input *input = &worker->inputs[i];
+        for (int s = 0; s < input->source_count; s++) {
+            input->sources[s] = graph_node(worker->graph, input->source_ids[s]);
+        }
+        if (seek_back(worker, input, err)) {
+            return err_wrap(err, "going back to the committed offset of %s %d", input->topic, (int)input->partition);
+        }
+    }
+    worker->dirty = false;
+    worker->flushed = false;
+    worker->uncommitted_records = 0;
+    worker->uncommitted_bytes = 0;
+    return worker_start(worker, err);
+}
