@@ -42,8 +42,8 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_USER] = {"tidemill_user_total", METRIC_COUNTER, "name", "Counters of the script, made with tm.metric."},
 };
 
-/* One number with labels of its own. The list of a set only grows, and `next` is set before the value is published, so
- * that readers need no lock for it. */
+/* One number with labels of its own. Only the owning thread adds to the list of its set, under the registry's lock; so
+ * that thread reads the list without it and the others with it. */
 struct metric_value {
     uint64_t number;
     enum metric_id id;
@@ -130,8 +130,9 @@ struct metric_value *metric_labelled(struct metric_set *set, enum metric_id id, 
     value->id = id;
     value->labels = memory_copy_text(labels);
     value->next = set->values;
-    ck_pr_fence_store();
-    ck_pr_store_ptr(&set->values, value);
+    pthread_mutex_lock(&registry_lock);
+    set->values = value;
+    pthread_mutex_unlock(&registry_lock);
     return value;
 }
 
@@ -160,7 +161,7 @@ static void print_set(struct bytes *out, const struct metric_set *set, enum metr
     if (ck_pr_load_32(&set->used) >> id & 1) {
         print_line(out, id, set->labels, "", metric_get(set, id));
     }
-    const struct metric_value *value = ck_pr_load_ptr(&set->values);
+    const struct metric_value *value = set->values;
     for (; value != NULL; value = value->next) {
         if (value->id == id) {
             print_line(out, id, set->labels, value->labels, metric_value_get(value));
@@ -201,7 +202,7 @@ int64_t metric_total(enum metric_id id)
     pthread_mutex_lock(&registry_lock);
     for (const struct metric_set *set = registry; set != NULL; set = set->next) {
         total += (uint64_t)metric_get(set, id);
-        for (const struct metric_value *value = ck_pr_load_ptr(&set->values); value != NULL; value = value->next) {
+        for (const struct metric_value *value = set->values; value != NULL; value = value->next) {
             total += value->id == id ? (uint64_t)metric_value_get(value) : 0;
         }
     }
