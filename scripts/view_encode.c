@@ -1,0 +1,534 @@
+#include "scripts/view_int.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+
+/* Larger texts are a mistake of the script (a table that contains another many times over), not a record. */
+#define MAX_TEXT ((size_t)256 * 1024 * 1024)
+/* Up to so many names or edits are kept on the C stack, more in the arena. */
+#define FEW 24
+
+/* Where a value is, from the inside out, for messages; and the containers around it, against cycles. */
+struct place {
+    const struct place *outer;
+    const void *container; /* identity of the container the value is in */
+    int depth;             /* of the value: 1 inside the outermost container */
+    struct slice name;     /* of the field; null: an element */
+    lua_Integer position;
+};
+
+struct encoder {
+    lua_State *L;
+    struct host *host;
+    struct bytes *out;
+    size_t start; /* of this value in out */
+    bool suspect; /* raw text was put inside something that may make it too deep */
+};
+
+static void encode_value(struct encoder *encoder, int index, const struct place *place);
+
+/* ---- errors ---- */
+
+static bool is_identifier(struct slice name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        unsigned char c = name.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (!letter && (i == 0 || c < '0' || c > '9')) {
+            return false;
+        }
+    }
+    return name.size > 0;
+}
+
+static void add_place(luaL_Buffer *text, const struct place *place)
+{
+    if (place->outer != NULL) {
+        add_place(text, place->outer);
+    }
+    char number[32];
+    if (slice_is_null(place->name)) {
+        snprintf(number, sizeof number, "[%lld]", (long long)place->position);
+        luaL_addstring(text, number);
+    } else if (is_identifier(place->name)) {
+        luaL_addstring(text, place->outer != NULL ? "." : "");
+        luaL_addlstring(text, (const char *)place->name.data, place->name.size);
+    } else {
+        luaL_addstring(text, "[\"");
+        luaL_addlstring(text, (const char *)place->name.data, place->name.size);
+        luaL_addstring(text, "\"]");
+    }
+}
+
+/* Raises "field total.items[3] <what>". */
+static void refuse(struct encoder *encoder, const struct place *place, const char *what)
+{
+    lua_State *L = encoder->L;
+    luaL_Buffer text;
+    luaL_where(L, 1);
+    luaL_buffinit(L, &text);
+    if (place != NULL) {
+        luaL_addstring(&text, "field ");
+        add_place(&text, place);
+    } else {
+        luaL_addstring(&text, "the value");
+    }
+    luaL_addstring(&text, " ");
+    luaL_addstring(&text, what);
+    luaL_pushresult(&text);
+    lua_concat(L, 2);
+    lua_error(L);
+}
+
+static void refuse_type(struct encoder *encoder, int index, const struct place *place)
+{
+    const char *type = view_is_tombstone(encoder->L, index) ? "tombstone" : luaL_typename(encoder->L, index);
+    refuse(encoder, place, lua_pushfstring(encoder->L, "is a %s, which JSON can't hold", type));
+}
+
+/* ---- scalars ---- */
+
+static void encode_string(struct encoder *encoder, int index, const struct place *place)
+{
+    size_t size;
+    const char *text = lua_tolstring(encoder->L, index, &size);
+    if (!json_utf8_valid(slice_of(text, size))) {
+        refuse(encoder, place, "is not valid UTF-8, and JSON is; other bytes need tm.bytes or an encoding of your own");
+    }
+    struct json_writer writer = json_writer(encoder->out);
+    json_string(&writer, slice_of(text, size));
+}
+
+static void encode_number(struct encoder *encoder, int index, const struct place *place)
+{
+    struct json_writer writer = json_writer(encoder->out);
+    if (lua_isinteger(encoder->L, index)) {
+        json_integer(&writer, lua_tointeger(encoder->L, index));
+    } else if (!json_real(&writer, lua_tonumber(encoder->L, index))) {
+        refuse(encoder, place, "is NaN or infinite, which JSON can't hold");
+    }
+}
+
+/* ---- containers ---- */
+
+/* The place of a value inside the container at `index`; checks depth and size. */
+static struct place enter(struct encoder *encoder, int index, const struct place *place)
+{
+    const void *container = lua_topointer(encoder->L, index);
+    for (const struct place *around = place; around != NULL; around = around->outer) {
+        if (around->container == container) {
+            refuse(encoder, place, "contains itself, and JSON can't");
+        }
+    }
+    int depth = place != NULL ? place->depth + 1 : 1;
+    if (depth > JSON_MAX_DEPTH) {
+        refuse(encoder, place, "is nested too deeply");
+    }
+    if (encoder->out->size - encoder->start > MAX_TEXT) {
+        refuse(encoder, place, "makes the JSON larger than 256 MB");
+    }
+    luaL_checkstack(encoder->L, 8, "JSON nested too deeply");
+    return (struct place){place, container, depth, SLICE_NULL, 0};
+}
+
+static void encode_list(struct encoder *encoder, int index, lua_Integer length, const struct place *place)
+{
+    struct place inside = enter(encoder, index, place);
+    bytes_append_byte(encoder->out, '[');
+    for (lua_Integer i = 1; i <= length; i++) {
+        if (i > 1) {
+            bytes_append_byte(encoder->out, ',');
+        }
+        inside.position = i;
+        lua_rawgeti(encoder->L, index, i);
+        encode_value(encoder, lua_gettop(encoder->L), &inside);
+        lua_pop(encoder->L, 1);
+    }
+    bytes_append_byte(encoder->out, ']');
+}
+
+static int compare_names(const void *one, const void *other)
+{
+    return slice_compare(*(const struct slice *)one, *(const struct slice *)other);
+}
+
+static void sort_names(struct slice *names, size_t count)
+{
+    if (count > FEW) {
+        qsort(names, count, sizeof *names, compare_names);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        struct slice name = names[i];
+        size_t at = i;
+        for (; at > 0 && slice_compare(names[at - 1], name) > 0; at--) {
+            names[at] = names[at - 1];
+        }
+        names[at] = name;
+    }
+}
+
+static void refuse_key(struct encoder *encoder, const struct place *place, size_t length)
+{
+    lua_State *L = encoder->L;
+    const char *key = luaL_tolstring(L, -2, NULL);
+    refuse(encoder, place,
+           lua_pushfstring(L,
+                           length > 0 ? "is neither a list nor an object: it has the elements 1 to %d and the key %s"
+                                      : "can't be written as JSON: its table has %d list elements and the key %s, "
+                                        "and the names of an object are strings",
+                           (int)length, key));
+}
+
+/* Collects the names of a table; 0 < `room`: no more than so many; returns how many there are. */
+static size_t collect_names(struct encoder *encoder, int index, struct slice *names, size_t room,
+                            const struct place *place)
+{
+    lua_State *L = encoder->L;
+    size_t count = 0;
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            refuse_key(encoder, place, 0);
+        }
+        if (count < room) {
+            names[count].data = (const unsigned char *)lua_tolstring(L, -2, &names[count].size);
+        }
+        count++;
+        lua_pop(L, 1);
+    }
+    return count;
+}
+
+static void append_name(struct encoder *encoder, struct slice name, const struct place *place)
+{
+    if (!json_utf8_valid(name)) {
+        refuse(encoder, place, "has a name that is not valid UTF-8, and JSON is");
+    }
+    struct json_writer writer = json_writer(encoder->out);
+    json_name(&writer, name);
+}
+
+/* Names in byte order, so that equal tables give equal bytes whatever order Lua keeps them in: keys are compared and
+ * placed by their bytes. */
+static void encode_object(struct encoder *encoder, int index, const struct place *place)
+{
+    lua_State *L = encoder->L;
+    struct place inside = enter(encoder, index, place);
+    struct slice few[FEW];
+    struct slice *names = few;
+    size_t count = collect_names(encoder, index, names, FEW, place);
+    if (count > FEW) {
+        names = arena_alloc(encoder->host->arena, count * sizeof *names);
+        collect_names(encoder, index, names, count, place);
+    }
+    sort_names(names, count);
+    bytes_append_byte(encoder->out, '{');
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) {
+            bytes_append_byte(encoder->out, ',');
+        }
+        append_name(encoder, names[i], place);
+        inside.name = names[i];
+        lua_pushlstring(L, (const char *)names[i].data, names[i].size);
+        lua_rawget(L, index);
+        encode_value(encoder, lua_gettop(L), &inside);
+        lua_pop(L, 1);
+    }
+    bytes_append_byte(encoder->out, '}');
+}
+
+static bool is_marked_list(lua_State *L, int index)
+{
+    if (!lua_getmetatable(L, index)) {
+        return false;
+    }
+    view_push_list_metatable(L);
+    bool marked = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return marked;
+}
+
+/* Every key must be one of 1 .. length, and none of these may be missing. */
+static void require_list(struct encoder *encoder, int index, lua_Integer length, const struct place *place)
+{
+    lua_State *L = encoder->L;
+    lua_Integer count = 0;
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+        if (key < 1 || key > length) {
+            refuse_key(encoder, place, (size_t)length);
+        }
+        count++;
+        lua_pop(L, 1);
+    }
+    if (count < length) {
+        refuse(encoder, place, "is a list with nil between its elements; use tm.null");
+    }
+}
+
+static void encode_table(struct encoder *encoder, int index, const struct place *place)
+{
+    lua_Integer length = (lua_Integer)lua_rawlen(encoder->L, index);
+    if (length > 0 || is_marked_list(encoder->L, index)) {
+        require_list(encoder, index, length, place);
+        encode_list(encoder, index, length, place);
+    } else {
+        encode_object(encoder, index, place);
+    }
+}
+
+/* ---- views ---- */
+
+static void append_text(struct encoder *encoder, const struct view *view, uint32_t from, uint32_t to)
+{
+    bytes_append(encoder->out, view->data + from, to - from);
+}
+
+/* Offset behind the opening bracket. */
+static uint32_t opening(const struct view *view)
+{
+    return (uint32_t)(json_walk(slice_of(view->data, view->size)).at - view->data);
+}
+
+/* Writes an array: runs of untouched elements are copied as they are, with what stands between them. */
+static void encode_array_view(struct encoder *encoder, int index, struct view *view, const struct place *place)
+{
+    lua_State *L = encoder->L;
+    struct place inside = enter(encoder, index, place);
+    uint32_t behind = opening(view); /* of the last element of the text that was looked at */
+    append_text(encoder, view, 0, behind);
+    view_overlay_push(L, index, view);
+    int overlay = lua_gettop(L);
+    for (uint32_t i = 0; i < view->length; i++) {
+        struct slice raw = i < view->count ? view_index_element(view, i) : SLICE_NULL;
+        if (!slice_is_null(raw)) {
+            append_text(encoder, view, behind, view->elements[i]); /* comma and white space */
+            behind = view->elements[i] + (uint32_t)raw.size;
+        } else if (i > 0) {
+            bytes_append_byte(encoder->out, ',');
+        }
+        inside.position = i + 1;
+        if (lua_rawgeti(L, overlay, i + 1) == LUA_TNIL) {
+            bytes_append_slice(encoder->out, raw);
+        } else {
+            encode_value(encoder, lua_gettop(L), &inside);
+        }
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    if (view->length < view->count) {
+        behind = view->elements[view->count - 1] + (uint32_t)view_index_element(view, view->count - 1).size;
+    }
+    append_text(encoder, view, behind, view->size);
+}
+
+/* Numbers of the members of the text that do not stay as they are, in order. */
+struct edits {
+    uint32_t few[FEW];
+    uint32_t *list;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+static void add_edit(struct encoder *encoder, struct edits *edits, uint32_t member)
+{
+    if (edits->count == edits->capacity) {
+        uint32_t *larger = arena_alloc(encoder->host->arena, (size_t)edits->capacity * 2 * sizeof *larger);
+        memcpy(larger, edits->list, edits->count * sizeof *larger);
+        edits->list = larger;
+        edits->capacity *= 2;
+    }
+    edits->list[edits->count++] = member;
+}
+
+static int compare_edits(const void *one, const void *other)
+{
+    uint32_t a = *(const uint32_t *)one;
+    uint32_t b = *(const uint32_t *)other;
+    return (a > b) - (a < b);
+}
+
+static void collect_edits(struct encoder *encoder, struct view *view, int overlay, struct edits *edits)
+{
+    lua_State *L = encoder->L;
+    lua_pushnil(L);
+    while (lua_next(L, overlay)) {
+        size_t size;
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &size) : NULL;
+        struct view_member *member = NULL;
+        if (name != NULL) {
+            member = view_index_find(encoder->host->arena, view, slice_of(name, size));
+        }
+        if (member != NULL) {
+            add_edit(encoder, edits, (uint32_t)(member - view->members));
+        }
+        lua_pop(L, 1);
+    }
+    for (uint32_t i = 0; view->repeated && i < view->count; i++) {
+        if (view->members[i].value_size == 0) {
+            add_edit(encoder, edits, i);
+        }
+    }
+    if (edits->count > 1) {
+        qsort(edits->list, edits->count, sizeof *edits->list, compare_edits);
+    }
+}
+
+/* Where the writing of an object stands. */
+struct splice {
+    struct view *view;
+    bool comma;    /* something was written */
+    uint32_t next; /* the member after the one written last */
+};
+
+/* What stands before member `member`: as in the text when its neighbour was written before it. */
+static void separate(struct encoder *encoder, struct splice *splice, uint32_t member)
+{
+    const struct view_member *members = splice->view->members;
+    if (member == splice->next) {
+        uint32_t from =
+            member == 0 ? opening(splice->view) : members[member - 1].value + members[member - 1].value_size;
+        append_text(encoder, splice->view, from, members[member].start);
+    } else if (splice->comma) {
+        bytes_append_byte(encoder->out, ',');
+    }
+    splice->comma = true;
+}
+
+/* Members from .. to - 1 of the text, as they are. */
+static void copy_members(struct encoder *encoder, struct splice *splice, uint32_t from, uint32_t to)
+{
+    if (from < to) {
+        const struct view_member *last = &splice->view->members[to - 1];
+        separate(encoder, splice, from);
+        append_text(encoder, splice->view, splice->view->members[from].start, last->value + last->value_size);
+        splice->next = to;
+    }
+}
+
+static void write_edit(struct encoder *encoder, struct splice *splice, int overlay, uint32_t number,
+                       struct place *inside)
+{
+    lua_State *L = encoder->L;
+    const struct view_member *member = &splice->view->members[number];
+    if (member->value_size == 0) {
+        return; /* repeated later */
+    }
+    inside->name = view_index_name(member);
+    lua_pushlstring(L, (const char *)member->name, member->name_size);
+    lua_rawget(L, overlay);
+    if (!view_overlay_is_removed(L, -1)) {
+        separate(encoder, splice, number);
+        append_text(encoder, splice->view, member->start, member->value);
+        encode_value(encoder, lua_gettop(L), inside);
+        splice->next = number + 1;
+    }
+    lua_pop(L, 1);
+}
+
+static void write_added(struct encoder *encoder, struct splice *splice, int overlay, struct place *inside)
+{
+    lua_State *L = encoder->L;
+    lua_Integer count = view_overlay_added(L, overlay);
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_rawgeti(L, overlay, i);
+        inside->name.data = (const unsigned char *)lua_tolstring(L, -1, &inside->name.size);
+        lua_pushvalue(L, -1);
+        lua_rawget(L, overlay);
+        if (!view_overlay_is_removed(L, -1)) {
+            if (splice->comma) {
+                bytes_append_byte(encoder->out, ',');
+            }
+            splice->comma = true;
+            append_name(encoder, inside->name, inside->outer);
+            encode_value(encoder, lua_gettop(L), inside);
+        }
+        lua_pop(L, 2);
+    }
+}
+
+static void encode_object_view(struct encoder *encoder, int index, struct view *view, const struct place *place)
+{
+    struct place inside = enter(encoder, index, place);
+    view_index_settle(encoder->host->arena, view);
+    view_overlay_push(encoder->L, index, view);
+    int overlay = lua_gettop(encoder->L);
+    struct edits edits = {.capacity = FEW};
+    edits.list = edits.few;
+    collect_edits(encoder, view, overlay, &edits);
+
+    struct splice splice = {view, false, 0};
+    uint32_t done = 0;
+    append_text(encoder, view, 0, opening(view));
+    for (uint32_t i = 0; i < edits.count; i++) {
+        copy_members(encoder, &splice, done, edits.list[i]);
+        write_edit(encoder, &splice, overlay, edits.list[i], &inside);
+        done = edits.list[i] + 1;
+    }
+    copy_members(encoder, &splice, done, view->count);
+    write_added(encoder, &splice, overlay, &inside);
+    lua_pop(encoder->L, 1);
+    uint32_t end = opening(view);
+    if (view->count > 0) {
+        end = view->members[view->count - 1].value + view->members[view->count - 1].value_size;
+    }
+    append_text(encoder, view, end, view->size);
+}
+
+static void encode_view(struct encoder *encoder, int index, const struct place *place)
+{
+    struct view *view = view_require(encoder->L, index);
+    if (!view_touched(encoder->L, index)) {
+        encoder->suspect |= place != NULL && view->size / 2 > (uint32_t)(JSON_MAX_DEPTH - place->depth);
+        append_text(encoder, view, 0, view->size);
+    } else if (view->array) {
+        encode_array_view(encoder, index, view, place);
+    } else {
+        encode_object_view(encoder, index, view, place);
+    }
+}
+
+static void encode_value(struct encoder *encoder, int index, const struct place *place)
+{
+    lua_State *L = encoder->L;
+    switch (lua_type(L, index)) {
+    case LUA_TBOOLEAN:
+        bytes_append_text(encoder->out, lua_toboolean(L, index) ? "true" : "false");
+        break;
+    case LUA_TNUMBER:
+        encode_number(encoder, index, place);
+        break;
+    case LUA_TSTRING:
+        encode_string(encoder, index, place);
+        break;
+    case LUA_TTABLE:
+        encode_table(encoder, index, place);
+        break;
+    default:
+        if (view_is(L, index)) {
+            encode_view(encoder, index, place);
+        } else if (view_is_null(L, index)) {
+            bytes_append_text(encoder->out, "null");
+        } else {
+            refuse_type(encoder, index, place);
+        }
+    }
+}
+
+void view_encode(lua_State *L, int index, struct bytes *out)
+{
+    struct encoder encoder = {L, host_of(L), out, out->size, false};
+    index = lua_absindex(L, index);
+    luaL_checkstack(L, 8, "encoding JSON");
+    encode_value(&encoder, index, NULL);
+    struct slice text = slice_of(out->data + encoder.start, out->size - encoder.start);
+    struct json_problem problem;
+    if (encoder.suspect && !json_check(text, &problem)) {
+        refuse(&encoder, NULL, lua_pushfstring(L, "can't be written as JSON: %s", problem.reason));
+    }
+}
