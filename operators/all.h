@@ -1,0 +1,24 @@
+/* The table of operators. A new one is a file, a line here and a line in all.c.
+ *
+ * Ownership: everything here is constant.
+ */
+#ifndef TIDEMILL_OPERATORS_ALL_H
+#define TIDEMILL_OPERATORS_ALL_H
+
+#include "scripts/operator.h"
+
+extern const struct operator operator_source, operator_table_source;
+extern const struct operator operator_filter, operator_filter_not;
+extern const struct operator operator_map, operator_map_values, operator_flat_map, operator_flat_map_values;
+extern const struct operator operator_select_key, operator_group_by;
+extern const struct operator operator_peek, operator_foreach;
+extern const struct operator operator_branch, operator_branch_way, operator_merge;
+extern const struct operator operator_to, operator_repartition;
+extern const struct operator operator_count, operator_reduce, operator_aggregate;
+extern const struct operator operator_to_table, operator_to_stream;
+extern const struct operator operator_table_filter, operator_table_filter_not, operator_table_map_values;
+extern const struct operator operator_join_table, operator_left_join_table;
+
+extern const struct operator_table operators_all;
+
+#endif

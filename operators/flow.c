@@ -1,0 +1,126 @@
+#include "operators/flow.h"
+
+#include "scripts/view.h"
+
+/* An operator pushes a few values, calls with up to four arguments, and its children come on top of that. */
+#define STACK_ROOM 24
+
+/* Whether another child of the same parent gets the item after this node. */
+static bool shared(const struct node *node, int parent)
+{
+    if (parent == FLOW_READS_ONLY || parent >= node->parent_count) {
+        return false;
+    }
+    const struct node *from = node->parents[parent];
+    int last = from->child_count - 1;
+    return last > 0 && (from->children[last] != node || from->child_parents[last] != parent);
+}
+
+static void isolate(lua_State *L, struct datum *datum)
+{
+    if (datum->slot == 0 || !(lua_istable(L, datum->slot) || view_is(L, datum->slot))) {
+        return;
+    }
+    if (datum->bytes.data && !view_touched(L, datum->slot)) {
+        datum->slot = 0;
+        return;
+    }
+    view_fork(L, datum->slot);
+    datum->slot = lua_gettop(L);
+}
+
+void flow_take(lua_State *L, const struct node *node, int parent, struct item *item)
+{
+    luaL_checkstack(L, STACK_ROOM, "too many operators in a row");
+    if (shared(node, parent)) {
+        isolate(L, &item->key);
+        isolate(L, &item->value);
+        isolate(L, &item->old);
+    }
+}
+
+static void forget(lua_State *L, struct datum *datum)
+{
+    if (datum->slot != 0 && datum->bytes.data && view_touched(L, datum->slot)) {
+        datum->slot = 0;
+    }
+}
+
+void flow_forget_changes(lua_State *L, struct item *item)
+{
+    forget(L, &item->key);
+    forget(L, &item->value);
+}
+
+struct encoding {
+    const struct codec *codec;
+    struct slice bytes;
+};
+
+/* [value, encoding] on the stack. */
+static int encode_body(lua_State *L)
+{
+    struct encoding *encoding = lua_touserdata(L, 2);
+    struct datum datum = {encoding->codec, SLICE_NULL, 1, false};
+    encoding->bytes = datum_bytes(L, &datum, encoding->codec);
+    return 0;
+}
+
+bool flow_encode(struct node *node, struct item *item, struct datum *datum, const struct codec *codec,
+                 struct slice *bytes)
+{
+    if (datum->null || (datum->bytes.data && datum->codec == codec)) {
+        *bytes = datum->bytes;
+        return true;
+    }
+    lua_State *L = flow_lua(node);
+    struct encoding encoding = {codec, SLICE_NULL};
+    int slot = datum_slot(L, datum);
+    lua_pushcfunction(L, encode_body);
+    lua_pushvalue(L, slot);
+    lua_pushlightuserdata(L, &encoding);
+    int status = lua_pcall(L, 2, 0, 0);
+    if (status == LUA_OK) {
+        *bytes = encoding.bytes;
+        return true;
+    }
+    if (status != LUA_ERRRUN) {
+        lua_error(L);
+    }
+    bool kept = call_fail(node, item, "%s", lua_tostring(L, -1));
+    lua_pop(L, 1);
+    return kept;
+}
+
+bool flow_set_key(struct node *node, struct item *item, int index, const struct codec *codec)
+{
+    lua_State *L = flow_lua(node);
+    int type = lua_type(L, index);
+    if (type != LUA_TSTRING && type != LUA_TNIL && (codec == &codec_string || codec == &codec_bytes)) {
+        return call_fail(node, item,
+                         "%s gave a %s as a key; a key is a string here (tostring it, or name another key codec)",
+                         node->op->kind, lua_typename(L, type));
+    }
+    item->key = datum_of_value(L, index, codec);
+    return true;
+}
+
+int flow_fail(struct node *node, struct item *item)
+{
+    const struct err *err = op_error(node->worker);
+    if (err->class != ERR_SKIP) {
+        return -1;
+    }
+    call_fail(node, item, "%s", err->text);
+    return 0;
+}
+
+int flow_run(struct node *node, int parent, struct item *item, flow_body *body)
+{
+    lua_State *L = flow_lua(node);
+    int top = lua_gettop(L);
+    flow_take(L, node, parent, item);
+    int result = body(L, node, item);
+    lua_settop(L, top);
+    return result;
+}

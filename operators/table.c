@@ -1,0 +1,198 @@
+#include "operators/table.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "operators/all.h"
+#include "operators/source.h"
+
+void table_bind(lua_State *L, struct node *node, int options, struct table *table)
+{
+    (void)node;
+    table->store_name = operator_text(L, options, "store");
+    table->key_codec = operator_codec(L, options, "key_codec", &codec_string);
+    table->value_codec = operator_codec(L, options, "value_codec", &codec_json);
+}
+
+int table_open(struct node *node)
+{
+    struct table *table = node->state;
+    if (table->store_name) {
+        table->store = op_store(node, table->store_name);
+    }
+    return 0;
+}
+
+void table_want_old(struct node *node)
+{
+    struct table *table = node->state;
+    if (table->old_wanted) {
+        return;
+    }
+    table->old_wanted = true;
+    if (!table->store_name) {
+        table_want_old(node->parents[0]);
+    }
+}
+
+int table_read(struct node *node, struct slice key, struct table_row *row)
+{
+    const struct table *table = node->state;
+    struct store_entry entry;
+    row->value = datum_null(table->value_codec);
+    row->timestamp = -1;
+    if (op_store_driver(node->worker)->get(table->store, key, &row->found, &entry, op_error(node->worker))) {
+        return -1;
+    }
+    if (row->found) {
+        row->value = datum_of_bytes(table->value_codec, arena_copy(op_arena(node->worker), entry.value));
+        row->timestamp = entry.timestamp;
+    }
+    return 0;
+}
+
+/* The nearest table above, or this one, that keeps its rows. */
+static struct node *keeper(struct node *node)
+{
+    while (!((struct table *)node->state)->store_name) {
+        node = node->parents[0];
+    }
+    return node;
+}
+
+/* Brings the keeper's value in `item` down to the table of `node`. */
+static bool derive(lua_State *L, struct node *node, struct item *item)
+{
+    const struct table *table = node->state;
+    if (table->store_name) {
+        return true;
+    }
+    return derive(L, node->parents[0], item) && table->derive(L, node, item);
+}
+
+int table_get(lua_State *L, struct node *node, struct item *item, bool *dropped)
+{
+    struct node *from = keeper(node);
+    const struct table *table = from->state;
+    struct slice key;
+    struct table_row row;
+    *dropped = !flow_encode(node, item, &item->key, table->key_codec, &key);
+    if (*dropped) {
+        return 0;
+    }
+    if (table_read(from, key, &row)) {
+        return -1;
+    }
+    item->value = row.value;
+    *dropped = !derive(L, node, item);
+    return 0;
+}
+
+int table_change(struct node *node, struct item *item, struct slice key, struct slice value,
+                 const struct table_row *before)
+{
+    const struct table *table = node->state;
+    struct worker *worker = node->worker;
+    if (op_store_driver(worker)->put(table->store, key, value, item->timestamp, op_error(worker))) {
+        return -1;
+    }
+    item->change = true;
+    item->value = datum_of_bytes(table->value_codec, value);
+    item->old = table->old_wanted ? before->value : datum_null(table->value_codec);
+    return op_forward(node, item);
+}
+
+/* ---- table_source ---- */
+
+struct table_source {
+    struct table table;
+    struct source source;
+};
+
+/* Writes what came as the row of its key: tombstones delete, the last one to arrive wins (S7, S28). */
+static int replace_row(struct node *node, struct item *item, struct slice key, struct slice value)
+{
+    const struct table *table = node->state;
+    struct table_row before;
+    if (table->old_wanted && table_read(node, key, &before)) {
+        return -1;
+    }
+    return table_change(node, item, key, value, &before);
+}
+
+static int table_source_body(lua_State *L, struct node *node, struct item *item)
+{
+    const struct table_source *source = node->state;
+    if (!source_take(L, node, &source->source, item)) {
+        return 0;
+    }
+    if (item->key.null) {
+        op_drop(node, DROP_NULL_KEY, item);
+        return 0;
+    }
+    return replace_row(node, item, item->key.bytes, item->value.bytes);
+}
+
+static int table_source_process(struct node *node, int parent, struct item *item)
+{
+    return flow_run(node, parent, item, table_source_body);
+}
+
+static void table_source_create(lua_State *L, struct node *node, int options)
+{
+    struct table_source *source = memory_alloc(sizeof(*source));
+    node->state = source;
+    table_bind(L, node, options, &source->table);
+    source_bind(L, node, options, &source->source);
+}
+
+static void table_close(struct node *node)
+{
+    free(node->state);
+}
+
+/* ---- to_table ---- */
+
+static int to_table_body(lua_State *L, struct node *node, struct item *item)
+{
+    (void)L;
+    const struct table *table = node->state;
+    struct slice key, value;
+    if (item->key.null) {
+        op_drop(node, DROP_NULL_KEY, item);
+        return 0;
+    }
+    if (!flow_encode(node, item, &item->key, table->key_codec, &key) ||
+        !flow_encode(node, item, &item->value, table->value_codec, &value)) {
+        return 0;
+    }
+    return replace_row(node, item, key, value);
+}
+
+static int to_table_process(struct node *node, int parent, struct item *item)
+{
+    return flow_run(node, parent, item, to_table_body);
+}
+
+static void to_table_create(lua_State *L, struct node *node, int options)
+{
+    struct table *table = memory_alloc(sizeof(*table));
+    node->state = table;
+    table_bind(L, node, options, table);
+}
+
+const struct operator operator_table_source = {
+    .op = {"table_source", table_open, table_source_process, NULL, table_close},
+    .usage = "app:table(topic, { store [, key, value, timestamp, reset, changelog, ttl, name, on_error] })",
+    .text =
+        "A table of the last value of each key in the topic. A null value deletes the row; records without a key are "
+        "dropped and counted.",
+    .create = table_source_create,
+};
+
+const struct operator operator_to_table = {
+    .op = {"to_table", table_open, to_table_process, NULL, table_close},
+    .usage = "stream:to_table { store [, key, value, changelog, ttl, name, on_error] }",
+    .text = "A table of the last value of each key of the stream. A null value deletes the row.",
+    .create = to_table_create,
+};

@@ -1,0 +1,45 @@
+/* Tables: what operators that make one have in common, so that joins and the operators behind can ask for rows.
+ *
+ * Ownership: a struct table stands first in the state of every operator that makes a table. Values that come out are
+ * copies in the record's arena.
+ */
+#ifndef TIDEMILL_OPERATORS_TABLE_H
+#define TIDEMILL_OPERATORS_TABLE_H
+
+#include "operators/flow.h"
+
+struct table {
+    const char *store_name; /* NULL: rows are made from the parent's when somebody asks */
+    struct store *store;
+    const struct codec *key_codec;
+    const struct codec *value_codec;
+    bool old_wanted; /* somebody behind looks at item->old */
+    /* Tables without a store: turns the parent's value in item->value into this table's. False: the item was dropped.
+     */
+    bool (*derive)(lua_State *L, struct node *node, struct item *item);
+};
+
+/* A row of a store. */
+struct table_row {
+    bool found;
+    struct datum value;
+    int64_t timestamp;
+};
+
+void table_bind(lua_State *L, struct node *node, int options, struct table *table);
+int table_open(struct node *node); /* op->open of operators whose state begins with a struct table */
+
+/* From now on changes of `node`'s table carry what was there before; called while building by whoever is behind it. */
+void table_want_old(struct node *node);
+
+/* Row of an own store by the key's bytes. */
+int table_read(struct node *node, struct slice key, struct table_row *row);
+/* Value of the table's row for the item's key, through the tables above when it has no store; item->value is what came
+ * out. 0; -1 on errors; *dropped true: a callback on the way failed and the policy dropped the item. */
+int table_get(lua_State *L, struct node *node, struct item *item, bool *dropped);
+/* Writes a row (null: deletes it) and forwards the change; `before` is what table_read gave, ignored when nobody wants
+ * it. */
+int table_change(struct node *node, struct item *item, struct slice key, struct slice value,
+                 const struct table_row *before);
+
+#endif
