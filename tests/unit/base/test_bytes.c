@@ -132,6 +132,7 @@ START_TEST(bad_lengths_are_refused)
         "ab", /* -3 */
         "\x06"
         "ab",                                           /* 3, of which 2 are there */
+        "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",     /* one bit more than 64 */
         "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",     /* more than 64 bits */
         "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", /* more than 10 bytes */
         "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01",     /* the greatest length */
@@ -142,6 +143,17 @@ START_TEST(bad_lengths_are_refused)
         ck_assert(slice_is_null(bytes_take_blob(&reader)));
         ck_assert(reader.failed);
     }
+}
+END_TEST
+
+START_TEST(varints_beyond_64_bits_are_refused)
+{
+    struct bytes_reader reader = bytes_reader_of(slice_text("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
+    ck_assert_uint_eq(bytes_take_varint(&reader), UINT64_MAX);
+    ck_assert(!reader.failed);
+    reader = bytes_reader_of(slice_text("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"));
+    ck_assert_uint_eq(bytes_take_varint(&reader), 0);
+    ck_assert(reader.failed);
 }
 END_TEST
 
@@ -191,5 +203,5 @@ END_TEST
 
 UNIT_MAIN("bytes", null_and_empty_differ, slices_are_ordered_by_unsigned_bytes, append_grows,
           append_format_of_any_length, integers_survive, integers_have_the_documented_form, blobs_tell_null_from_empty,
-          reading_past_the_end_fails_for_good, bad_lengths_are_refused, crc32c_of_known_vectors,
-          crc32c_of_every_length_and_alignment)
+          reading_past_the_end_fails_for_good, bad_lengths_are_refused, varints_beyond_64_bits_are_refused,
+          crc32c_of_known_vectors, crc32c_of_every_length_and_alignment)

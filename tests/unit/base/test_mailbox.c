@@ -115,5 +115,46 @@ START_TEST(nothing_is_lost_between_threads)
 }
 END_TEST
 
+enum { ROUNDS = 20000 };
+
+struct pair {
+    struct mailbox *orders;
+    struct mailbox *answers;
+};
+
+static void *send_pairs(void *argument)
+{
+    static int order;
+    struct pair *pair = argument;
+    for (int i = 0; i < ROUNDS; i++) {
+        mailbox_send(pair->orders, &order);
+        mailbox_send(pair->orders, &order);
+        mailbox_receive(pair->answers, -1);
+    }
+    return NULL;
+}
+
+/* No later message wakes the receiver when it overlooks the second of two: then both threads wait for ever. */
+START_TEST(two_messages_at_once_are_not_overlooked)
+{
+    static int answer;
+    struct pair pair = {mailbox_new(3), mailbox_new(3)};
+    pthread_t sender;
+    pthread_create(&sender, NULL, send_pairs, &pair);
+    for (int i = 0; i < 2 * ROUNDS; i++) {
+        while (mailbox_receive(pair.orders, 0) == NULL) {
+            struct pollfd wait = {.fd = mailbox_fd(pair.orders), .events = POLLIN};
+            poll(&wait, 1, -1);
+        }
+        if (i % 2 == 1) {
+            mailbox_send(pair.answers, &answer);
+        }
+    }
+    pthread_join(sender, NULL);
+    mailbox_free(pair.orders);
+    mailbox_free(pair.answers);
+}
+END_TEST
+
 UNIT_MAIN("mailbox", messages_come_in_order, a_full_mailbox_refuses, the_descriptor_is_readable_while_messages_wait,
-          waiting_ends_without_a_message, nothing_is_lost_between_threads)
+          waiting_ends_without_a_message, nothing_is_lost_between_threads, two_messages_at_once_are_not_overlooked)

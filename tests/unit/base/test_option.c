@@ -255,11 +255,19 @@ END_TEST
 
 START_TEST(the_nearest_name_is_near)
 {
-    static const char *const names[] = {"filter", "map", "map_values", "flat_map", "peek"};
+    static const char *const names[] = {"filter", "map", "map_values", "flat_map", "peek", "by"};
     static const char *const slips[][2] = {
-        {"fitler", "filter"},    {"mpa", "map"},  {"map-value", "map_values"},
-        {"flatmap", "flat_map"}, {"pek", "peek"}, {"filter", "filter"},
-        {"aggregate", NULL},     {"x", NULL},     {"", NULL},
+        {"fitler", "filter"},
+        {"mpa", "map"},
+        {"map-value", "map_values"},
+        {"flatmap", "flat_map"},
+        {"pek", "peek"},
+        {"filter", "filter"},
+        {"aggregate", NULL},
+        {"bx", "by"},
+        {"yb", "by"},
+        {"x", NULL},
+        {"", NULL},
     };
     for (size_t i = 0; i < sizeof slips / sizeof slips[0]; i++) {
         const char *nearest = option_nearest(slips[i][0], names, sizeof names / sizeof names[0]);
@@ -268,7 +276,7 @@ START_TEST(the_nearest_name_is_near)
     char long_name[500];
     memset(long_name, 'x', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = '\0';
-    ck_assert_ptr_null(option_nearest(long_name, names, 5));
+    ck_assert_ptr_null(option_nearest(long_name, names, 6));
     ck_assert_ptr_null(option_nearest("filter", names, 0));
 }
 END_TEST
