@@ -21,22 +21,26 @@ enum restore_verdict {
     VERDICT_REFUSE   /* the message names the topic and the reset command */
 };
 
+/* One changelog of the worker as it is now, and what the store remembers of it. */
+struct restore_changelog {
+    const char *topic;
+    bool exists;
+    int64_t low, high;  /* watermarks */
+    int64_t kept;       /* offset in the store; OFFSET_NONE: the store knows nothing of this changelog */
+    bool recreated;     /* its generation marker is not the one the store knows */
+};
+
 /* Everything the verdict depends on; pure data, so that each row of the table is a unit test. */
 struct restore_facts {
+    const char *app;
+    const char *worker;
     bool fresh;                    /* no file, or it was quarantined */
     const struct store_meta *meta; /* of the store; app == NULL: none */
-    const char *app;
-    int32_t partitions;            /* of the sub-topology now */
-    const struct position *committed; /* stable offsets of the group, per input */
+    int32_t partitions;            /* of the sub-topology now; 0: not known */
+    const struct position *committed; /* stable offsets of the group, one per input */
     size_t committed_count;
-    struct {
-        const char *topic;
-        bool exists;
-        int64_t low, high;         /* watermarks */
-        int64_t kept;              /* offset in the store; OFFSET_NONE: none */
-    } changelogs[16];
+    const struct restore_changelog *changelogs;
     size_t changelog_count;
-    const char *generation;        /* of the changelogs now; NULL: unknown */
     int64_t now_ms;
     int64_t delete_retention_ms;   /* 0: tombstones stay for ever (embedded log: the rule on age does not hold) */
 };
@@ -44,6 +48,11 @@ struct restore_facts {
 /* `why` gets a sentence for the log, or the full message for VERDICT_REFUSE. */
 enum restore_verdict restore_judge(const struct restore_facts *facts, struct err *why);
 const char *restore_verdict_name(enum restore_verdict verdict);
+
+/* Key of the record that marks the generation of a changelog: written first into each partition when the runtime makes the
+ * topic, so that a topic that was deleted and made again under a store is noticed. Its value is a random id. */
+#define RESTORE_MARKER_KEY "\0tidemill-generation"
+struct slice restore_marker_key(void);
 
 struct restorer;
 
@@ -66,7 +75,7 @@ int restorer_start(struct restorer *restorer, struct worker *worker, bool *finis
 struct worker *restorer_finished(struct restorer *restorer, int *result, struct err *err);
 /* Takes a worker back that is not done yet (its partitions are revoked); waits for the batch under way. */
 void restorer_cancel(struct restorer *restorer, struct worker *worker);
-/* Records still to be replayed for a worker; 0: none. @thread any */
+/* Records still to be replayed for a worker; 0: none. (Other threads read the metric of the same meaning.) */
 int64_t restorer_remaining(const struct restorer *restorer, const struct worker *worker);
 
 #endif

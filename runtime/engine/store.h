@@ -29,7 +29,7 @@ struct store_position {
     const char *topic;
     int32_t partition;
     int64_t offset;          /* next offset to read */
-    const char *metadata;    /* what the group's committed offset carries (stream time, timers), or NULL */
+    const char *metadata;    /* inputs: what the group's committed offset carries; changelogs: their generation; or NULL */
 };
 
 struct store_meta {
@@ -49,6 +49,8 @@ struct store_config {
     const char *app;
     const char *worker;
     int64_t cache_bytes;             /* budget for clean entries; 0: no limit */
+    int64_t merge_bytes;             /* unmerged commits that start a merge; 0: 32 MiB */
+    int64_t unmerged_bytes;          /* unmerged commits at which commit waits for the merge; 0: 256 MiB */
     const struct store_spec *specs;
     size_t spec_count;
 };

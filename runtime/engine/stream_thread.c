@@ -99,7 +99,7 @@ static int open_worker(struct stream_thread *thread, int subtopology, int32_t pa
         .plan = thread->config.plan,
         .stores = thread->config.stores,
         .state_directory = directory,
-        .cache_bytes = thread->config.settings->state_cache,
+        .cache_bytes = thread->config.cache_bytes,
         .session = thread->session,
         .transport = thread->transport,
         .clock = thread->config.clock,
@@ -233,6 +233,7 @@ static int on_assigned(void *self, const struct assigned *list, size_t count, st
             return -1;
         }
     }
+    thread->joined = true;
     log_event(LOG_INFO, "partitions assigned", log_text("app", thread->config.settings->id),
               log_number("thread", thread->config.thread), log_number("partitions", (int64_t)count),
               log_number("workers", (int64_t)thread->worker_count));
@@ -594,6 +595,11 @@ int stream_thread_step(struct stream_thread *thread, int timeout_ms, bool *worke
 }
 
 /* ---- what others ask ---- */
+
+bool stream_thread_joined(const struct stream_thread *thread)
+{
+    return thread->joined;
+}
 
 bool stream_thread_idle(struct stream_thread *thread)
 {

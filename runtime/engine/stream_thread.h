@@ -21,6 +21,7 @@ struct stream_thread_config {
     const struct clock *clock;
     const char *state_directory;   /* of the slot: "<data>/state/<app>/<slot>"; NULL: in memory */
     const char *instance;          /* persistent id of the slot; NULL in memory */
+    int64_t cache_bytes;           /* per worker; 0: no limit */
     int thread;
     int threads;
     bool stay;
@@ -36,6 +37,8 @@ int stream_thread_commit(struct stream_thread *thread, struct err *err);
 /* Commits, leaves the group, closes the workers. */
 int stream_thread_close(struct stream_thread *thread, struct err *err);
 
+/* Whether the group has answered: partitions were assigned, perhaps none. */
+bool stream_thread_joined(const struct stream_thread *thread);
 /* Whether nothing is left to do: every worker running, drained and committed. */
 bool stream_thread_idle(struct stream_thread *thread);
 void stream_thread_wake(struct stream_thread *thread);  /* @thread any */

@@ -127,8 +127,10 @@ void worker_close(struct worker *worker)
     }
     free(worker->inputs);
     free(worker->outputs);
+    for (size_t i = 0; i < worker->changelog_count; i++) {
+        free(worker->changelogs[i].generation);
+    }
     free(worker->changelogs);
-    free(worker->generation);
     free(worker->nodes);
     free(worker->drops);
     bytes_free(&worker->metadata);

@@ -91,9 +91,14 @@ int worker_changelog_count(const struct worker *worker);
 /* Store, topic and the next offset to replay from (OFFSET_NONE: from the beginning) of changelog number `index`. */
 struct store *worker_changelog(const struct worker *worker, int index, struct position *position);
 void worker_set_changelog_offset(struct worker *worker, int index, int64_t offset);
-void worker_set_generation(struct worker *worker, const char *generation); /* goes into the meta row with the next commit */
-/* Makes restored entries durable with the changelog offsets as set; input offsets stay those found at open. */
-int worker_commit_restored(struct worker *worker, struct err *err);
+/* The generation marker of a changelog as the store knows it (NULL: not yet); goes into the meta row with the next commit. */
+const char *worker_changelog_generation(const struct worker *worker, int index);
+void worker_set_changelog_generation(struct worker *worker, int index, struct slice generation);
+/* Empties the stores and forgets every position of the meta row: a rebuild begins. */
+int worker_wipe_stores(struct worker *worker, struct err *err);
+/* Makes restored entries durable with the changelog offsets as set. `complete`: the stores are now at the group's committed
+ * offsets; else the input offsets stay those found at open. */
+int worker_commit_restored(struct worker *worker, bool complete, struct err *err);
 const struct store_meta *worker_found_meta(const struct worker *worker, bool *fresh); /* as the store was opened */
 struct graph *worker_graph(struct worker *worker);
 struct metric_set *worker_metrics(struct worker *worker);

@@ -7,14 +7,25 @@
 
 /* ---- changelogs ---- */
 
-static int64_t found_changelog_offset(const struct worker *worker, const char *topic)
+static const struct store_position *found_changelog(const struct worker *worker, const char *topic)
 {
     for (size_t i = 0; i < worker->found.changelog_count; i++) {
         if (strcmp(worker->found.changelogs[i].topic, topic) == 0) {
-            return worker->found.changelogs[i].offset;
+            return &worker->found.changelogs[i];
         }
     }
-    return OFFSET_NONE;
+    return NULL;
+}
+
+static void add_changelog(struct worker *worker, const struct graph_store *store)
+{
+    const struct store_position *found = found_changelog(worker, store->changelog);
+    worker->changelogs[worker->changelog_count++] = (struct worker_changelog){
+        .store = worker->config.stores->find(worker->stores, store->spec.name),
+        .topic = store->changelog,
+        .offset = found ? found->offset : OFFSET_NONE,
+        .generation = found ? memory_copy_text(found->metadata) : NULL,
+    };
 }
 
 void worker_find_changelogs(struct worker *worker)
@@ -24,15 +35,8 @@ void worker_find_changelogs(struct worker *worker)
     for (int i = 0; i < graph_store_count(graph); i++) {
         const struct graph_store *store = graph_store(graph, i);
         if (store->subtopology == worker->config.subtopology && store->changelog) {
-            worker->changelogs[worker->changelog_count++] = (struct worker_changelog){
-                .store = worker->config.stores->find(worker->stores, store->spec.name),
-                .topic = store->changelog,
-                .offset = found_changelog_offset(worker, store->changelog),
-            };
+            add_changelog(worker, store);
         }
-    }
-    if (worker->found.generation) {
-        worker->generation = memory_copy_text(worker->found.generation);
     }
 }
 
@@ -53,10 +57,28 @@ void worker_set_changelog_offset(struct worker *worker, int index, int64_t offse
     worker->changelogs[index].offset = offset;
 }
 
-void worker_set_generation(struct worker *worker, const char *generation)
+const char *worker_changelog_generation(const struct worker *worker, int index)
 {
-    free(worker->generation);
-    worker->generation = memory_copy_text(generation);
+    return worker->changelogs[index].generation;
+}
+
+void worker_set_changelog_generation(struct worker *worker, int index, struct slice generation)
+{
+    free(worker->changelogs[index].generation);
+    worker->changelogs[index].generation = memory_format("%.*s", (int)generation.size, (const char *)generation.data);
+}
+
+int worker_wipe_stores(struct worker *worker, struct err *err)
+{
+    for (size_t i = 0; i < worker->changelog_count; i++) {
+        struct worker_changelog *changelog = &worker->changelogs[i];
+        changelog->offset = OFFSET_NONE;
+        free(changelog->generation);
+        changelog->generation = NULL;
+    }
+    worker->found.input_count = 0;
+    worker->found.changelog_count = 0;
+    return worker->config.stores->wipe(worker->stores, err);
 }
 
 /* ---- before the transport's commit ---- */
@@ -191,7 +213,7 @@ static int write_meta(struct worker *worker, const struct store_position *inputs
     struct store_position *changelogs = memory_alloc(sizeof(*changelogs) * (worker->changelog_count + 1));
     for (size_t i = 0; i < worker->changelog_count; i++) {
         changelogs[i] = (struct store_position){worker->changelogs[i].topic, worker->config.partition,
-                                                worker->changelogs[i].offset, NULL};
+                                                worker->changelogs[i].offset, worker->changelogs[i].generation};
     }
     struct store_meta meta = {
         .app = worker->config.settings->id,
@@ -201,7 +223,6 @@ static int write_meta(struct worker *worker, const struct store_position *inputs
         .input_count = input_count,
         .changelogs = changelogs,
         .changelog_count = worker->changelog_count,
-        .generation = worker->generation,
         .committed_ms = clock_wall_ms(worker->config.clock),
     };
     int result = worker->config.stores->commit(worker->stores, &meta, err);
@@ -211,13 +232,9 @@ static int write_meta(struct worker *worker, const struct store_position *inputs
     return result ? err_wrap(err, "committing the state of worker %s", worker->name) : 0;
 }
 
-int worker_commit_store(struct worker *worker, struct err *err)
+/* Meta row with the inputs where the group has them. */
+static int write_meta_as_committed(struct worker *worker, struct err *err)
 {
-    note_committed(worker);
-    if (!worker->stores) {
-        return 0;
-    }
-    note_acknowledged(worker);
     struct store_position *inputs = memory_alloc(sizeof(*inputs) * (worker->input_count + 1));
     size_t count = 0;
     for (size_t i = 0; i < worker->input_count; i++) {
@@ -232,8 +249,21 @@ int worker_commit_store(struct worker *worker, struct err *err)
     return result;
 }
 
-int worker_commit_restored(struct worker *worker, struct err *err)
+int worker_commit_store(struct worker *worker, struct err *err)
 {
+    note_committed(worker);
+    if (!worker->stores) {
+        return 0;
+    }
+    note_acknowledged(worker);
+    return write_meta_as_committed(worker, err);
+}
+
+int worker_commit_restored(struct worker *worker, bool complete, struct err *err)
+{
+    if (complete) {
+        return write_meta_as_committed(worker, err);
+    }
     return write_meta(worker, worker->found.inputs, worker->found.input_count, err);
 }
 

@@ -38,6 +38,7 @@ struct worker_changelog {
     const char *topic;
     struct output *output;      /* opened with the first change */
     int64_t offset;             /* next offset after what the store holds; OFFSET_NONE: from the beginning */
+    char *generation;           /* as its marker says; NULL: not known */
 };
 
 struct worker_drop {
@@ -72,7 +73,6 @@ struct worker {
     bool fresh;
     struct worker_changelog *changelogs;
     size_t changelog_count;
-    char *generation;
 
     struct timers timers;
     int64_t stream_time;        /* -1: none yet */

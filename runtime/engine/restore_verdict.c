@@ -1,0 +1,161 @@
+/* The verdicts at open: pure functions over what was found. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "engine/restore.h"
+
+static const char *const verdict_names[] = {
+    [VERDICT_REUSE] = "reuse",
+    [VERDICT_REPLAY] = "replay",
+    [VERDICT_REBUILD] = "rebuild",
+    [VERDICT_REFUSE] = "refuse",
+};
+
+const char *restore_verdict_name(enum restore_verdict verdict)
+{
+    return verdict_names[verdict];
+}
+
+struct slice restore_marker_key(void)
+{
+    return slice_of(RESTORE_MARKER_KEY, sizeof(RESTORE_MARKER_KEY) - 1);
+}
+
+static const struct store_position *kept_input(const struct restore_facts *facts, const struct position *input)
+{
+    for (size_t i = 0; i < facts->meta->input_count; i++) {
+        const struct store_position *kept = &facts->meta->inputs[i];
+        if (kept->partition == input->partition && strcmp(kept->topic, input->topic) == 0) {
+            return kept;
+        }
+    }
+    return NULL;
+}
+
+static enum restore_verdict refuse(struct err *why)
+{
+    why->class = ERR_FATAL;
+    why->code = ERR_TOPIC;
+    return VERDICT_REFUSE;
+}
+
+static bool partitions_changed(const struct restore_facts *facts, struct err *why)
+{
+    if (facts->meta->partitions == 0 || facts->partitions == 0 || facts->meta->partitions == facts->partitions) {
+        return false;
+    }
+    err_set(why, ERR_FATAL, ERR_TOPIC,
+            "The state of worker %s was made for %" PRId32 " partitions, its topics have %" PRId32
+            " now, so keys no longer belong to the workers that hold them. Start over with: tidemill reset --app %s "
+            "--to-earliest --execute",
+            facts->worker, facts->meta->partitions, facts->partitions, facts->app);
+    return true;
+}
+
+static bool changelog_gone(const struct restore_facts *facts, struct err *why)
+{
+    for (size_t i = 0; i < facts->changelog_count; i++) {
+        const struct restore_changelog *changelog = &facts->changelogs[i];
+        if (changelog->kept != OFFSET_NONE && (!changelog->exists || changelog->recreated)) {
+            err_set(
+                why, ERR_FATAL, ERR_TOPIC,
+                "The changelog topic %s was deleted%s while worker %s holds state from it. Start over with: tidemill "
+                "reset --app %s --to-earliest --execute",
+                changelog->topic, changelog->recreated ? " and made again" : "", facts->worker, facts->app);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool offsets_expired(const struct restore_facts *facts, struct err *why)
+{
+    for (size_t i = 0; i < facts->committed_count; i++) {
+        const struct position *input = &facts->committed[i];
+        const struct store_position *kept = kept_input(facts, input);
+        if (input->offset == OFFSET_NONE && kept && kept->offset > 0) {
+            err_set(why, ERR_FATAL, ERR_TOPIC,
+                    "The group %s has no committed offset for %s partition %" PRId32
+                    " any more, but worker %s holds state up to offset %" PRId64
+                    ". Reading from the start would count records twice. Start over with: tidemill reset --app %s "
+                    "--to-earliest --execute",
+                    facts->app, input->topic, input->partition, facts->worker, kept->offset, facts->app);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* -1: the store is behind the group somewhere, 1: ahead somewhere, 0: equal everywhere. */
+static int compare_inputs(const struct restore_facts *facts)
+{
+    int result = 0;
+    for (size_t i = 0; i < facts->committed_count; i++) {
+        const struct position *input = &facts->committed[i];
+        const struct store_position *kept = kept_input(facts, input);
+        int64_t offset = kept ? kept->offset : OFFSET_NONE;
+        if (offset > input->offset) {
+            return 1;
+        }
+        result = offset < input->offset ? -1 : result;
+    }
+    return result;
+}
+
+static bool knows_all_changelogs(const struct restore_facts *facts)
+{
+    for (size_t i = 0; i < facts->changelog_count; i++) {
+        if (facts->changelogs[i].kept == OFFSET_NONE && facts->changelogs[i].high > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool outside_changelog(const struct restore_facts *facts, struct err *why)
+{
+    for (size_t i = 0; i < facts->changelog_count; i++) {
+        const struct restore_changelog *changelog = &facts->changelogs[i];
+        if (changelog->kept != OFFSET_NONE && (changelog->kept < changelog->low || changelog->kept > changelog->high)) {
+            err_set(why, ERR_SKIP, ERR_TOPIC,
+                    "the state stands at offset %" PRId64 " of %s, which holds offsets %" PRId64 " to %" PRId64,
+                    changelog->kept, changelog->topic, changelog->low, changelog->high);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool too_old(const struct restore_facts *facts)
+{
+    return facts->delete_retention_ms > 0 && facts->now_ms - facts->meta->committed_ms > facts->delete_retention_ms / 2;
+}
+
+enum restore_verdict restore_judge(const struct restore_facts *facts, struct err *why)
+{
+    if (facts->fresh || !facts->meta->app) {
+        err_set(why, ERR_SKIP, ERR_OK, "there is no state on this machine");
+        return VERDICT_REBUILD;
+    }
+    if (partitions_changed(facts, why) || changelog_gone(facts, why) || offsets_expired(facts, why)) {
+        return refuse(why);
+    }
+    int order = compare_inputs(facts);
+    if (order > 0) {
+        err_set(why, ERR_SKIP, ERR_INTERNAL, "the state is ahead of the committed offsets, which must be impossible");
+        return VERDICT_REBUILD;
+    }
+    if (order == 0 && knows_all_changelogs(facts)) {
+        err_set(why, ERR_SKIP, ERR_OK, "the state stands at the committed offsets");
+        return VERDICT_REUSE;
+    }
+    if (outside_changelog(facts, why)) {
+        return VERDICT_REBUILD;
+    }
+    if (too_old(facts)) {
+        err_set(why, ERR_SKIP, ERR_OK, "the state is older than half of delete.retention.ms: deletions may be missed");
+        return VERDICT_REBUILD;
+    }
+    err_set(why, ERR_SKIP, ERR_OK, "the state is behind the committed offsets");
+    return VERDICT_REPLAY;
+}
