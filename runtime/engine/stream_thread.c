@@ -36,6 +36,7 @@ struct stream_thread {
     int64_t retry_at_ns;
     int64_t recoveries_from; /* commit.recoveries at the start of this minute */
     int64_t minute_began_ns;
+    bool joined;    /* the group has assigned partitions, perhaps none */
     bool processed; /* the last round found something to process */
     bool failed;    /* a callback inside poll failed: nothing may be committed when closing */
 };
