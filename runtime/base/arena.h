@@ -19,7 +19,7 @@ struct arena_mark {
     size_t used;
 };
 
-void *arena_alloc(struct arena *arena, size_t size); /* aligned to 16 bytes, not zeroed */
+void *arena_alloc(struct arena *arena, size_t size);              /* aligned to 16 bytes, not zeroed */
 struct slice arena_copy(struct arena *arena, struct slice slice); /* null stays null */
 struct arena_mark arena_mark(const struct arena *arena);
 void arena_reset(struct arena *arena, struct arena_mark mark); /* keeps one chunk for the next round */

@@ -33,7 +33,8 @@ static inline bool slice_is_null(struct slice slice)
 }
 static inline bool slice_equal(struct slice a, struct slice b)
 {
-    return a.size == b.size && (a.data == NULL) == (b.data == NULL) && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+    return a.size == b.size && (a.data == NULL) == (b.data == NULL) &&
+           (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 /* Order by unsigned bytes, a prefix first: the order of keys in every store. */
 int slice_compare(struct slice a, struct slice b);
@@ -61,13 +62,14 @@ void bytes_append_byte(struct bytes *bytes, unsigned char byte);
 void bytes_append_format(struct bytes *bytes, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *bytes_text(struct bytes *bytes); /* terminated with a zero byte that is not counted */
 
-void bytes_append_u32(struct bytes *bytes, uint32_t value);     /* big-endian */
-void bytes_append_u64(struct bytes *bytes, uint64_t value);     /* big-endian */
-void bytes_append_varint(struct bytes *bytes, uint64_t value);  /* base 128, low groups first, at most 10 bytes */
-void bytes_append_zigzag(struct bytes *bytes, int64_t value);   /* signed: zigzag, then varint */
+void bytes_append_u32(struct bytes *bytes, uint32_t value);      /* big-endian */
+void bytes_append_u64(struct bytes *bytes, uint64_t value);      /* big-endian */
+void bytes_append_varint(struct bytes *bytes, uint64_t value);   /* base 128, low groups first, at most 10 bytes */
+void bytes_append_zigzag(struct bytes *bytes, int64_t value);    /* signed: zigzag, then varint */
 void bytes_append_blob(struct bytes *bytes, struct slice slice); /* zigzag length, then the bytes; null is length -1 */
 
-/* A cursor over foreign bytes. Every take_ returns zero or null once `failed` is set, so that a parser may check once at the end. */
+/* A cursor over foreign bytes. Every take_ returns zero or null once `failed` is set, so that a parser may check once
+ * at the end. */
 struct bytes_reader {
     const unsigned char *at;
     const unsigned char *end;
@@ -83,7 +85,7 @@ uint32_t bytes_take_u32(struct bytes_reader *reader);
 uint64_t bytes_take_u64(struct bytes_reader *reader);
 uint64_t bytes_take_varint(struct bytes_reader *reader);
 int64_t bytes_take_zigzag(struct bytes_reader *reader);
-struct slice bytes_take_blob(struct bytes_reader *reader);            /* borrowed from the reader's bytes */
+struct slice bytes_take_blob(struct bytes_reader *reader); /* borrowed from the reader's bytes */
 struct slice bytes_take(struct bytes_reader *reader, size_t size);
 
 uint32_t bytes_crc32c(struct slice slice); /* Castagnoli, as Kafka's batches use; by the processor's instruction or: */

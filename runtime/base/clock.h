@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 struct clock {
-    bool manual;          /* false: the system's clocks */
-    int64_t manual_ms;    /* both clocks of a manual one */
+    bool manual;       /* false: the system's clocks */
+    int64_t manual_ms; /* both clocks of a manual one */
 };
 
 #define CLOCK_SYSTEM ((struct clock){false, 0})

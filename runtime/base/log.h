@@ -34,8 +34,8 @@ bool log_enabled(enum log_level level);
 /* `message` is a plain sentence without the values; they go into the fields. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t count);
 
-#define log_event(level, message, ...)                                                                                \
-    log_write(level, message, (const struct log_field[]){__VA_ARGS__},                                                \
+#define log_event(level, message, ...)                                                                                 \
+    log_write(level, message, (const struct log_field[]){__VA_ARGS__},                                                 \
               sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
 #endif

@@ -13,8 +13,9 @@ struct mailbox;
 
 struct mailbox *mailbox_new(size_t capacity); /* at least that many messages; rounded up to a power of two minus one */
 void mailbox_free(struct mailbox *mailbox);   /* must be empty */
-bool mailbox_send(struct mailbox *mailbox, void *message);          /* @thread sender; false: full */
-void *mailbox_receive(struct mailbox *mailbox, int timeout_ms);     /* @thread receiver; NULL: nothing came; -1 waits for ever */
-int mailbox_fd(const struct mailbox *mailbox);                      /* readable when something may be there */
+bool mailbox_send(struct mailbox *mailbox, void *message); /* @thread sender; false: full */
+void *mailbox_receive(struct mailbox *mailbox,
+                      int timeout_ms);         /* @thread receiver; NULL: nothing came; -1 waits for ever */
+int mailbox_fd(const struct mailbox *mailbox); /* readable when something may be there */
 
 #endif

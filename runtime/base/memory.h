@@ -9,12 +9,13 @@
 
 #include <stddef.h>
 
-void *memory_alloc(size_t size);                  /* zeroed */
-void *memory_resize(void *block, size_t size);    /* like realloc; new bytes are not zeroed */
-char *memory_copy_text(const char *text);         /* NULL gives NULL */
+void *memory_alloc(size_t size);               /* zeroed */
+void *memory_resize(void *block, size_t size); /* like realloc; new bytes are not zeroed */
+char *memory_copy_text(const char *text);      /* NULL gives NULL */
 char *memory_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Makes room for one more element in a growing array: doubles `*capacity` when `count` reached it; returns the array. */
+/* Makes room for one more element in a growing array: doubles `*capacity` when `count` reached it; returns the array.
+ */
 void *memory_grow(void *array, size_t count, size_t *capacity, size_t element_size);
 
 #endif

@@ -21,14 +21,14 @@ enum metric_id {
     METRIC_ABORTS,
     METRIC_STATE_BYTES,
     METRIC_STATE_ENTRIES,
-    METRIC_DROPPED,   /* labels: node, reason */
-    METRIC_ERRORS,    /* labels: code */
+    METRIC_DROPPED, /* labels: node, reason */
+    METRIC_ERRORS,  /* labels: code */
     METRIC_RESTORES,
     METRIC_RESTORED_RECORDS,
     METRIC_RESTORE_REMAINING,
     METRIC_WORKERS,
     METRIC_REBALANCES,
-    METRIC_USER,      /* labels: name; from tm.metric */
+    METRIC_USER, /* labels: name; from tm.metric */
     METRIC_COUNT
 };
 
@@ -43,7 +43,8 @@ void metric_add(struct metric_set *set, enum metric_id id, int64_t amount);
 void metric_put(struct metric_set *set, enum metric_id id, int64_t value);
 int64_t metric_get(const struct metric_set *set, enum metric_id id);
 
-/* A counter with labels of its own, such as node="filter@pipeline.lua:17",reason="null_key"; made once, kept by the set. */
+/* A counter with labels of its own, such as node="filter@pipeline.lua:17",reason="null_key"; made once, kept by the
+ * set. */
 struct metric_value;
 struct metric_value *metric_labelled(struct metric_set *set, enum metric_id id, const char *labels);
 void metric_value_add(struct metric_value *value, int64_t amount);

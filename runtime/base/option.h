@@ -25,19 +25,19 @@ struct option_list {
 };
 
 struct option {
-    const char *name;            /* as users write it in scripts and tables: commit_ms; on the command line --commit-ms */
+    const char *name; /* as users write it in scripts and tables: commit_ms; on the command line --commit-ms */
     enum option_type type;
-    size_t offset;               /* of the field in the struct */
-    const char *default_text;    /* NULL: zero */
-    int64_t low, high;           /* range for numbers; both 0: no check; INT64_MAX: no upper end */
-    const char *const *choices;  /* NULL-terminated */
-    const char *argument;        /* what stands for the value in help: "HOST:PORT"; NULL: by type */
-    const char *text;            /* one sentence for help and reference */
-    char letter;                 /* short form on the command line, or 0 */
+    size_t offset;              /* of the field in the struct */
+    const char *default_text;   /* NULL: zero */
+    int64_t low, high;          /* range for numbers; both 0: no check; INT64_MAX: no upper end */
+    const char *const *choices; /* NULL-terminated */
+    const char *argument;       /* what stands for the value in help: "HOST:PORT"; NULL: by type */
+    const char *text;           /* one sentence for help and reference */
+    char letter;                /* short form on the command line, or 0 */
 };
 
 struct option_table {
-    const char *name;            /* for messages: "run", "app" */
+    const char *name; /* for messages: "run", "app" */
     const struct option *options;
     size_t count;
 };
