@@ -449,7 +449,7 @@ static void push_metatable(lua_State *L, const luaL_Reg *methods, const char *na
 void view_install(lua_State *L)
 {
     static const luaL_Reg none[] = {{NULL, NULL}};
-    push_metatable(L, view_methods, "JSON value");
+    push_metatable(L, view_methods, "JSON");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &view_key);
     push_metatable(L, none, "list");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &list_key);

@@ -171,16 +171,20 @@ static void sort_names(struct slice *names, size_t count)
     }
 }
 
-static void refuse_key(struct encoder *encoder, const struct place *place, size_t length)
+/* The key is below the top, as lua_next leaves it. */
+static void refuse_key(struct encoder *encoder, const struct place *place, lua_Integer length)
 {
     lua_State *L = encoder->L;
     const char *key = luaL_tolstring(L, -2, NULL);
+    if (length > 0) {
+        refuse(encoder, place,
+               lua_pushfstring(L, "is neither a list nor an object: its keys are 1 to %I and also %s", length, key));
+    }
     refuse(encoder, place,
            lua_pushfstring(L,
-                           length > 0 ? "is neither a list nor an object: it has the elements 1 to %d and the key %s"
-                                      : "can't be written as JSON: its table has %d list elements and the key %s, "
-                                        "and the names of an object are strings",
-                           (int)length, key));
+                           "is neither a list nor an object: its keys do not begin with 1, and the "
+                           "key %s is not a string",
+                           key));
 }
 
 /* Collects the names of a table; 0 < `room`: no more than so many; returns how many there are. */
@@ -261,7 +265,7 @@ static void require_list(struct encoder *encoder, int index, lua_Integer length,
     while (lua_next(L, index)) {
         lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
         if (key < 1 || key > length) {
-            refuse_key(encoder, place, (size_t)length);
+            refuse_key(encoder, place, length);
         }
         count++;
         lua_pop(L, 1);
