@@ -30,7 +30,6 @@ static int branch_body(lua_State *L, struct node *node, struct item *item)
             branch->chosen = i;
         }
         lua_pop(L, 1);
-        flow_forget_changes(L, item);
     }
     return branch->chosen == NO_WAY ? 0 : op_forward(node, item);
 }

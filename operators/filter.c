@@ -20,7 +20,6 @@ static int filter_body(lua_State *L, struct node *node, struct item *item)
     if (lua_toboolean(L, -1) != filter->keep) {
         return 0;
     }
-    flow_forget_changes(L, item);
     return op_forward(node, item);
 }
 

@@ -16,12 +16,14 @@ static bool shared(const struct node *node, int parent)
     return last > 0 && (from->children[last] != node || from->child_parents[last] != parent);
 }
 
+/* Views look after themselves (datum_slot never shows one that somebody wrote to); a table that a callback made is what
+ * siblings would see changing. */
 static void isolate(lua_State *L, struct datum *datum)
 {
-    if (datum->slot == 0 || !(lua_istable(L, datum->slot) || view_is(L, datum->slot))) {
+    if (datum->slot == 0 || !lua_istable(L, datum->slot)) {
         return;
     }
-    if (datum->bytes.data && !view_touched(L, datum->slot)) {
+    if (datum->bytes.data) {
         datum->slot = 0;
         return;
     }
@@ -37,19 +39,6 @@ void flow_take(lua_State *L, const struct node *node, int parent, struct item *i
         isolate(L, &item->value);
         isolate(L, &item->old);
     }
-}
-
-static void forget(lua_State *L, struct datum *datum)
-{
-    if (datum->slot != 0 && datum->bytes.data && view_touched(L, datum->slot)) {
-        datum->slot = 0;
-    }
-}
-
-void flow_forget_changes(lua_State *L, struct item *item)
-{
-    forget(L, &item->key);
-    forget(L, &item->value);
 }
 
 struct encoding {
@@ -82,12 +71,16 @@ bool flow_encode(struct node *node, struct item *item, struct datum *datum, cons
     int status = lua_pcall(L, 2, 0, 0);
     if (status == LUA_OK) {
         *bytes = encoding.bytes;
+        if (datum->codec == codec) {
+            datum->bytes = *bytes;
+        }
         return true;
     }
     if (status != LUA_ERRRUN) {
         lua_error(L);
     }
-    bool kept = call_fail(node, item, "%s", lua_tostring(L, -1));
+    bool kept = call_fail_record(node, item, "the %s can't be written: %s", datum == &item->key ? "key" : "value",
+                                 lua_tostring(L, -1));
     lua_pop(L, 1);
     return kept;
 }
@@ -111,7 +104,7 @@ int flow_fail(struct node *node, struct item *item)
     if (err->class != ERR_SKIP) {
         return -1;
     }
-    call_fail(node, item, "%s", err->text);
+    call_fail_record(node, item, "%s", err->text);
     return 0;
 }
 

@@ -17,9 +17,6 @@ static inline lua_State *flow_lua(const struct node *node)
  * on the stack for what an operator pushes. [-0, +0 to 3, e] */
 void flow_take(lua_State *L, const struct node *node, int parent, struct item *item);
 
-/* After a callback that looked at the item but does not return it: changes it made to the values are forgotten. */
-void flow_forget_changes(lua_State *L, struct item *item);
-
 /* The bytes of a key or value in a codec. A value that can't be written is treated by the node's policy; then false. */
 bool flow_encode(struct node *node, struct item *item, struct datum *datum, const struct codec *codec,
                  struct slice *bytes);

@@ -71,7 +71,6 @@ static int select_key_body(lua_State *L, struct node *node, struct item *item)
         return 0;
     }
     int key = lua_gettop(L);
-    flow_forget_changes(L, item);
     if (!flow_set_key(node, item, key, map->key_codec)) {
         return 0;
     }

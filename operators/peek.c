@@ -21,10 +21,10 @@ static void peek_close(struct node *node)
 
 static int peek_body(lua_State *L, struct node *node, struct item *item)
 {
+    (void)L;
     if (!call_item(node, item, node->state, 0)) {
         return 0;
     }
-    flow_forget_changes(L, item);
     return op_forward(node, item); /* foreach has no children */
 }
 

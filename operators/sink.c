@@ -44,7 +44,6 @@ static bool choose_output(lua_State *L, struct node *node, struct item *item, st
         return call_fail(node, item, "to needs the name of a topic from its function, got a %s",
                          luaL_typename(L, topic));
     }
-    flow_forget_changes(L, item);
     sink->output = find_output(L, node, sink, topic);
     if (!sink->output) {
         return call_fail(node, item, "to can't write the topic %s: %s", lua_tostring(L, topic),

@@ -24,8 +24,9 @@ static bool check(struct node *node, struct item *item, const struct codec *code
         return true;
     }
     const struct record *record = item->source;
-    return call_fail(node, item, "The %s of the record at offset %" PRId64 " of %s, partition %" PRId32 ", is bad: %s",
-                     part, record->offset, record->topic, record->partition, err.text);
+    return call_fail_record(node, item,
+                            "the %s of the record at offset %" PRId64 " of %s, partition %" PRId32 ", is bad: %s", part,
+                            record->offset, record->topic, record->partition, err.text);
 }
 
 /* Event time by the user's function. */
@@ -40,7 +41,6 @@ static bool extract_time(lua_State *L, struct node *node, const struct source *s
         return call_fail(node, item, "timestamp must return milliseconds as an integer, got %s",
                          luaL_tolstring(L, -1, NULL));
     }
-    flow_forget_changes(L, item);
     item->timestamp = timestamp;
     return true;
 }

@@ -24,7 +24,6 @@ static bool derive_filter(lua_State *L, struct node *node, struct item *item)
     }
     bool passes = lua_toboolean(L, -1) == map->keep;
     lua_pop(L, 1);
-    flow_forget_changes(L, item);
     if (!passes) {
         item->value = datum_null(item->value.codec);
     }
