@@ -42,7 +42,7 @@ static inline struct host *script_host_open(void)
 {
     struct host *host = memory_alloc(sizeof *host);
     host->arena = memory_alloc(sizeof *host->arena);
-    host->L = luaL_newstate();
+    host->L = lua_newstate(pool_resize, &host->pool);
     *(struct host **)lua_getextraspace(host->L) = host;
     luaL_openlibs(host->L);
     view_install(host->L);
@@ -67,6 +67,7 @@ static inline void script_host_next(struct host *host)
 static inline void script_host_close(struct host *host)
 {
     lua_close(host->L);
+    pool_free(&host->pool);
     bytes_free(&host->scratch);
     arena_free(host->arena);
     free(host->arena);
