@@ -11,26 +11,49 @@
 
 #include "base/arena.h"
 #include "engine/program.h"
+#include "scripts/limits.h"
+#include "scripts/pool.h"
 
 struct operator_table;
 
 /* What may be called now: building inside a callback, or a context outside one, fails by name. */
 enum host_phase { HOST_BUILDING, HOST_READY, HOST_CALLBACK };
 
+/* What the script side keeps for a node beside the engine's struct; by node id. */
+struct host_node {
+    int policy; /* registry reference of on_error's function, or LUA_NOREF */
+};
+
 struct host {
-    lua_State *L;
+    lua_State *L; /* the main coroutine */
     const struct operator_table *operators;
-    struct graph *graph;          /* being built, then the instance's */
-    struct worker *worker;        /* NULL until bound */
-    struct app_settings *settings;
-    const char *script;           /* path of the script */
+    struct graph *graph;                 /* being built, then the instance's; NULL before tm.app */
+    struct worker *worker;               /* NULL until bound */
+    struct app_settings *settings;       /* NULL for a host that builds nothing */
+    const struct option_list *overrides; /* "name=value" each, stronger than the script's settings; may be NULL */
+    const char *script;                  /* path of the script */
     enum host_phase phase;
-    uint64_t epoch;               /* of views: one more after each record; an older view is stale */
-    struct arena *arena;          /* of the record: program.c sets it to op_arena(worker), or to an own one without a worker */
-    struct bytes scratch;         /* for encoding; content ends with the next encode */
-    size_t memory;                /* bytes in use by Lua */
-    size_t memory_limit;
+    uint64_t epoch;       /* of views: one more after each record; an older view is stale */
+    struct bytes scratch; /* for encoding; content ends with the next encode */
+    struct arena *arena;  /* of the record: op_arena when bound, `texts` while building */
+    struct arena texts;   /* lives as long as the host */
     const struct clock *clock;
+    lua_CFunction test_module; /* opens tidemill.test; NULL outside of tests */
+    struct pool pool;
+    struct limits limits;
+
+    struct host_node *nodes; /* one per node of the graph */
+    size_t node_count;
+    size_t node_capacity;
+
+    /* call.c: the error on its way to the entry */
+    struct node *node;          /* whose code runs; NULL: none */
+    const char *blamed;         /* the place of an error that the script's frames don't know; NULL: ask them */
+    enum err_code failure_code; /* of the error being raised; ERR_OK: ERR_SCRIPT */
+    struct err failure;         /* what the entry will report */
+    int64_t logged_ns;          /* when a cause of dropped records was logged last */
+    bool entered;               /* inside a protected entry */
+    bool final;                 /* `failure` is complete, and neither pcall nor a policy may catch it */
 };
 
 static inline struct host *host_of(lua_State *L)
@@ -39,16 +62,34 @@ static inline struct host *host_of(lua_State *L)
 }
 
 struct host_config {
-    const char *script;
+    const char *script; /* borrowed for the host's life */
     const struct operator_table *operators;
-    size_t memory_limit;
-    int64_t callback_ms;          /* longest run of one protected entry; the watchdog arms the count hook after it */
+    size_t memory_limit;       /* bytes; 0: none */
+    int64_t callback_ms;       /* longest run of one callback (limits.h); 0: no limit */
+    lua_CFunction test_module; /* pushes the module tidemill.test; NULL: it is not there */
 };
 
+/* A state with the libraries of the allow-list, `require`, codecs and views, in phase HOST_BUILDING. */
 int host_open(const struct host_config *config, struct host **host, struct err *err);
 void host_close(struct host *host);
 
+/* Changes both limits, when the script has said its own. */
+void host_set_limits(struct host *host, size_t memory_limit, int64_t callback_ms);
+
+/* Loads the file at host->script, or the one given, as text and pushes its function. Its chunk is named by `name`
+ * ("pipeline.lua"). Nothing is pushed on failure: ERR_TOPOLOGY for a file that can't be read or doesn't parse. [-0, +1,
+ * -] */
+int host_load_file(lua_State *L, const char *path, const char *name, struct err *err);
+
 /* Raises a Lua error that names the function when the phase is another one. [-0, +0, e] */
 void host_require_phase(lua_State *L, enum host_phase phase, const char *function);
+/* Raises when called from inside a coroutine: functions that lead into other operators run on the main one. [-0, +0, e]
+ */
+void host_require_main(lua_State *L, const char *function);
+
+/* The innermost line of the user's files, "pipeline.lua:17"; false (and an empty text) when none is being run. [-0, +0,
+ * -] */
+#define HOST_PLACE_SIZE 96
+bool host_place(lua_State *L, char text[HOST_PLACE_SIZE]);
 
 #endif

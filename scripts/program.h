@@ -1,13 +1,19 @@
 /* The script file as a program (engine/program.h): each load runs it in a new state.
  *
- * Ownership: program_open's result is closed with program_close after every instance is unloaded.
+ * Ownership: program_open's result is closed with program_close after every instance is unloaded. An instance is a
+ * struct host in disguise (op_program gives it to operators).
  */
 #ifndef TIDEMILL_SCRIPTS_PROGRAM_H
 #define TIDEMILL_SCRIPTS_PROGRAM_H
 
 #include "scripts/operator.h"
 
+/* The file is read with each load, not here. */
 int program_open(const char *script, const struct operator_table *operators, struct program **program, struct err *err);
 void program_close(struct program *program);
+
+/* A setting stronger than the script's own ("threads", "4"; "kafka.socket.timeout.ms", "1000"), as --set gives it; it
+ * is in force in every load from now on: call it before the first. ERR_CONFIG for a bad name or value. */
+int program_override(struct program *program, const char *name, const char *value, struct err *err);
 
 #endif

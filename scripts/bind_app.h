@@ -1,0 +1,14 @@
+/* core.app and what else of `core` is about settings and values, not about nodes.
+ *
+ * Ownership: the settings belong to the host's owner; texts are copied.
+ */
+#ifndef TIDEMILL_SCRIPTS_BIND_APP_H
+#define TIDEMILL_SCRIPTS_BIND_APP_H
+
+#include "scripts/host.h"
+
+/* Adds app, app_id, duration, nearest, env, phase, fail, codecs, codec, null, tombstone, copy and list to the table on
+ * top of the stack. [-0, +0, e] */
+void bind_app_install(lua_State *L);
+
+#endif

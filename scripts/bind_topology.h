@@ -1,0 +1,13 @@
+/* The module "tidemill": tidemill.lua, and the table `core` of C functions that it is built on.
+ *
+ * Ownership: nodes belong to the graph, texts given here are copied into the host's memory.
+ */
+#ifndef TIDEMILL_SCRIPTS_BIND_TOPOLOGY_H
+#define TIDEMILL_SCRIPTS_BIND_TOPOLOGY_H
+
+#include "scripts/host.h"
+
+/* Runs tidemill.lua and pushes what it gives to scripts. Once per state (require keeps it). [-0, +1, e] */
+void bind_topology_open(lua_State *L);
+
+#endif
