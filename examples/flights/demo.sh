@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The main job: all departures from New York City in 2013 through pipeline.lua on the embedded log.
+# Usage: demo.sh PROGRAM [--reset]; the data directory is TIDEMILL_DATA or tidemill-data/flights.
+set -euo pipefail
+program=$(realpath "$1")
+data=${TIDEMILL_DATA:-$PWD/tidemill-data/flights}
+cd "$(dirname "$0")"
+
+[ "${2:-}" = --reset ] && rm -rf "$data"
+
+echo "== The airlines and the departures go into topics of the embedded log in $data"
+"$program" produce airlines data/airlines.jsonl.gz --data "$data" --key carrier --at 0 --resume
+"$program" produce departures data/flights.jsonl.gz --data "$data" --key carrier --timestamp scheduled --resume
+
+echo "== The pipeline runs until it has read them all"
+"$program" run pipeline.lua --data "$data" --until-end --log-level warn
+
+echo "== Departures per airline, those with the longest mean delay (in minutes) first"
+"$program" consume airline-delays --data "$data" --latest --format table \
+    --columns airline,flights,cancelled,mean_delay,late_share --sort -mean_delay

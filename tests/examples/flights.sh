@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The demo's numbers equal those of an independent fold over the same file, a second run finds nothing new, and a run that
+# is killed in the middle ends with the same numbers. Usage: flights.sh PROGRAM
+set -euo pipefail
+program=$(realpath "$1")
+cd "$(dirname "$0")/../.."
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+
+export TIDEMILL_DATA=$directory/data
+compare() {
+    "$program" consume airline-delays --data "$TIDEMILL_DATA" --latest --format json > "$directory/result.jsonl"
+    python3 tests/examples/flights_fold.py examples/flights/data "$directory/result.jsonl"
+}
+
+examples/flights/demo.sh "$program" > "$directory/first.txt" 2> "$directory/first.err" || { cat "$directory"/first.*; exit 1; }
+compare
+grep -q 'JetBlue' "$directory/first.txt" || { echo "the table names no airline"; cat "$directory/first.txt"; exit 1; }
+examples/flights/demo.sh "$program" > "$directory/second.txt" 2>&1 || { cat "$directory/second.txt"; exit 1; }
+grep -qi 'nothing new' "$directory/second.txt" || { echo "the second run does not say that there was nothing new"; cat "$directory/second.txt"; exit 1; }
+compare
+
+rm -rf "$TIDEMILL_DATA"
+"$program" produce airlines examples/flights/data/airlines.jsonl.gz --data "$TIDEMILL_DATA" --key carrier --at 0
+"$program" produce departures examples/flights/data/flights.jsonl.gz --data "$TIDEMILL_DATA" --key carrier --timestamp scheduled
+for _ in 1 2 3; do
+    "$program" run examples/flights/pipeline.lua --data "$TIDEMILL_DATA" --until-end --log-level error --set commit_records=5000 &
+    pid=$!
+    sleep 0.15
+    kill -9 $pid 2> /dev/null || true
+    wait $pid 2> /dev/null || true
+done
+"$program" run examples/flights/pipeline.lua --data "$TIDEMILL_DATA" --until-end --log-level error
+compare
+count=$("$program" consume airline-delays --data "$TIDEMILL_DATA" --format json | wc -l)
+[ "$count" = 336776 ] || { echo "$count results instead of 336776 after three kills"; exit 1; }
+echo "flights: equal to the independent fold, also after three kills"
