@@ -1,6 +1,5 @@
 #include "operators/source.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -23,10 +22,7 @@ static bool check(struct node *node, struct item *item, const struct codec *code
     if (!bytes.data || codec->check(codec, bytes, &err) == 0) {
         return true;
     }
-    const struct record *record = item->source;
-    return call_fail_record(node, item,
-                            "the %s of the record at offset %" PRId64 " of %s, partition %" PRId32 ", is bad: %s", part,
-                            record->offset, record->topic, record->partition, err.text);
+    return call_fail_record(node, item, "the %s is bad: %s", part, err.text);
 }
 
 /* Event time by the user's function. */

@@ -254,16 +254,17 @@ function tm.app(settings)
   if type(settings) ~= "table" or data[settings] then
     core.fail("tm.app needs an application id or a table with settings, got " .. what(settings))
   end
-  need_name("tm.app", "id", settings.id)
+  if settings.id ~= nil then need_name("tm.app", "id", settings.id) end
   local given = {}
   for name, value in pairs(settings) do given[name] = value end
   local on_error = policy_of("tm.app", given.on_error)
   if type(on_error) == "function" then given.on_error = nil end
-  core.app(given)
+  local in_force = core.app(given)
+  local by_function = type(on_error) == "function" and on_error or nil
   the_app = {
-    on_error = on_error,
-    on_error_function = type(on_error) == "function" and on_error or nil,
-    dead_letter = given.dead_letter or (given.id .. "-dead-letter"),
+    on_error = by_function or in_force.on_error,
+    on_error_function = by_function,
+    dead_letter = in_force.dead_letter,
     internal = {}, -- internal topic -> the method that made it
   }
   return object(app_class, the_app)

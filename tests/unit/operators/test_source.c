@@ -1,0 +1,101 @@
+#include "support.h"
+
+START_TEST(bad_json_ends_the_run_and_says_where)
+{
+    struct pipeline p;
+    pipeline_open(&p, "app:stream('in'):to('out')\n");
+    pipeline_send(&p, "in", "a", "{\"n\":1}", 1);
+    ck_assert_int_eq(pipeline_try_send(&p, "in", "a", "{\"n\":1", 2), -1);
+    ck_assert_int_eq(p.err.class, ERR_FATAL);
+    ck_assert_int_eq(p.err.code, ERR_RECORD);
+    ck_assert_ptr_nonnull(strstr(p.err.text, "the value is bad"));
+    ck_assert_ptr_nonnull(strstr(p.err.text, "topic in partition 0 offset 1"));
+    pipeline_close(&p);
+}
+END_TEST
+
+START_TEST(bad_bytes_are_skipped_by_policy)
+{
+    struct pipeline p;
+    pipeline_open(&p, "app:stream('in', { on_error = 'skip' }):to('out')\n");
+    pipeline_send(&p, "in", "a", "{", 1);
+    pipeline_send(&p, "in", "\xff", "1", 2);
+    pipeline_send(&p, "in", "b", "1", 3);
+    ck_assert_str_eq(outputs(&p, "out"), "b:1@3");
+    pipeline_close(&p);
+}
+END_TEST
+
+START_TEST(bad_records_go_to_the_dead_letter_topic_as_they_came)
+{
+    struct pipeline p;
+    pipeline_open(&p, "app:stream('in', { on_error = 'dead_letter' }):to('out')\n");
+    pipeline_send(&p, "in", "a", "{", 1);
+    pipeline_send(&p, "in", "b", "1", 2);
+    ck_assert_str_eq(outputs(&p, "test-dead-letter"), "a:{@1");
+    ck_assert_str_eq(outputs(&p, "out"), "b:1@2");
+    pipeline_close(&p);
+}
+END_TEST
+
+START_TEST(a_function_decides_what_becomes_of_an_error)
+{
+    struct pipeline p;
+    pipeline_open(&p,
+                  "local function decide(message, rec)\n"
+                  "  return rec.timestamp > 5 and 'dead_letter' or 'skip'\n"
+                  "end\n"
+                  "app:stream('in'):map_values(function(k, v) return v.n.m end, { on_error = decide }):to('out')\n");
+    pipeline_send(&p, "in", "a", "{}", 1);
+    pipeline_send(&p, "in", "b", "{}", 6);
+    pipeline_send(&p, "in", "c", "{\"n\":{\"m\":1}}", 7);
+    ck_assert_str_eq(outputs(&p, "test-dead-letter"), "b:{}@6");
+    ck_assert_str_eq(outputs(&p, "out"), "c:1@7");
+    pipeline_close(&p);
+}
+END_TEST
+
+START_TEST(event_time_comes_from_the_function)
+{
+    struct pipeline p;
+    pipeline_open(&p, "app:stream('in', { timestamp = function(k, v, rec)\n"
+                      "  return v and v.at or rec.timestamp + 1 end }):to('out')\n");
+    pipeline_send(&p, "in", "a", "{\"at\":70}", 1);
+    pipeline_send(&p, "in", "b", "{\"at\":-1}", 2);
+    pipeline_send(&p, "in", "c", "{\"at\":0}", 3);
+    pipeline_send(&p, "in", "d", NULL, 4);
+    pipeline_send(&p, "in", "e", "{\"at\":8.0}", 5);
+    ck_assert_str_eq(outputs(&p, "out"), "a:{\"at\":70}@70 c:{\"at\":0}@0 d:-@5 e:{\"at\":8.0}@8");
+    ck_assert_int_eq(pipeline_try_send(&p, "in", "f", "{\"at\":\"noon\"}", 6), -1);
+    ck_assert_ptr_nonnull(strstr(p.err.text, "timestamp must return milliseconds as an integer, got noon"));
+    pipeline_close(&p);
+}
+END_TEST
+
+START_TEST(codecs_are_named_by_option)
+{
+    struct pipeline p;
+    pipeline_open(&p, "app:stream('in', { key = tm.json, value = tm.string })\n"
+                      "  :map(function(k, v) return k.id, #v end, { key = tm.string, value = tm.json }):to('out')\n");
+    pipeline_send(&p, "in", "{\"id\":\"x\"}", "plain text", 1);
+    ck_assert_str_eq(outputs(&p, "out"), "x:10@1");
+    pipeline_close(&p);
+}
+END_TEST
+
+START_TEST(a_list_of_topics_and_a_topic_read_twice)
+{
+    struct pipeline p;
+    pipeline_open(&p, "app:stream { 'a', 'b' }:map_values(function(k, v, rec) return rec.topic end):to('out')\n"
+                      "app:stream('a'):to('copy')\n");
+    pipeline_send(&p, "a", "k", "1", 1);
+    pipeline_send(&p, "b", "k", "2", 2);
+    ck_assert_str_eq(outputs(&p, "out"), "k:\"a\"@1 k:\"b\"@2");
+    ck_assert_str_eq(outputs(&p, "copy"), "k:1@1");
+    pipeline_close(&p);
+}
+END_TEST
+
+UNIT_MAIN("source", bad_json_ends_the_run_and_says_where, bad_bytes_are_skipped_by_policy,
+          bad_records_go_to_the_dead_letter_topic_as_they_came, a_function_decides_what_becomes_of_an_error,
+          event_time_comes_from_the_function, codecs_are_named_by_option, a_list_of_topics_and_a_topic_read_twice)
