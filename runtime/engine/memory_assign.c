@@ -24,81 +24,39 @@ static struct assigned *add_assigned(struct assigned_list *list, struct input *i
     return assigned;
 }
 
-static bool listed(const struct assigned_list *list, const struct input *input)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->list[i].input == input) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- taking away ---- */
 
-static void end_inputs(struct session *session, const struct assigned_list *list)
+static void end_inputs(struct session *session)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < session->input_count; i++) {
-        struct input *input = session->inputs[i];
-        if (!listed(list, input)) {
-            session->inputs[kept++] = input;
-            continue;
-        }
-        memory_group_release(session->group, session, input->partition->index);
-        free(input);
-    }
-    session->input_count = kept;
-    for (size_t i = 0; i < kept; i++) {
-        memory_group_own(session->group, session->inputs[i]->partition->index, session);
-    }
-    memory_group_changed(session->transport, session->group);
-}
-
-static int revoke(struct session *session, struct assigned_list *list, bool lost, struct err *err)
-{
-    if (list->count == 0) {
-        return 0;
-    }
-    int result = 0;
-    if (session->config.revoked != NULL) {
-        result = session->config.revoked(session->config.self, list->list, list->count, lost, err);
-    }
     pthread_mutex_lock(&session->transport->lock);
-    end_inputs(session, list);
+    for (size_t i = 0; i < session->input_count; i++) {
+        memory_group_release(session->group, session, session->inputs[i]->partition->index);
+        free(session->inputs[i]);
+    }
+    session->input_count = 0;
+    memory_group_changed(session->transport, session->group);
     pthread_mutex_unlock(&session->transport->lock);
-    return result;
 }
 
 int memory_assign_release(struct session *session, bool lost, struct err *err)
 {
     struct assigned_list list = {0};
+    int result = 0;
+    if (session->input_count == 0) {
+        return 0;
+    }
     for (size_t i = 0; i < session->input_count; i++) {
         add_assigned(&list, session->inputs[i]);
     }
-    int result = revoke(session, &list, lost, err);
-    free(list.list);
-    return result;
-}
-
-static int revoke_moved(struct session *session, struct err *err)
-{
-    struct assigned_list list = {0};
-    pthread_mutex_lock(&session->transport->lock);
-    for (size_t i = 0; i < session->input_count; i++) {
-        struct input *input = session->inputs[i];
-        bool mine = memory_group_target(session->group, input->partition->index) == session;
-        if (!mine || input->partition->topic->deleted) {
-            add_assigned(&list, input);
-        }
+    if (session->config.revoked != NULL) {
+        result = session->config.revoked(session->config.self, list.list, list.count, lost, err);
     }
-    pthread_mutex_unlock(&session->transport->lock);
-    int result = revoke(session, &list, false, err);
+    end_inputs(session);
     free(list.list);
     return result;
 }
 
-/* ---- giving ---- */
+/* ---- who should have what ---- */
 
 static const struct memory_subscription *subscription_of(const struct session *session, const char *topic)
 {
@@ -122,6 +80,45 @@ static bool has_input(const struct session *session, const struct memory_partiti
     return false;
 }
 
+/* How the group wants the session's assignment. */
+struct wanted {
+    struct memory_partition **list;
+    size_t count;
+    size_t capacity;
+    bool held; /* it is what the session has */
+    bool free; /* nobody else still has any of it */
+};
+
+static void want(struct session *session, struct memory_topic *topic, struct wanted *wanted)
+{
+    for (int32_t i = 0; i < topic->count; i++) {
+        struct session *owner = memory_group_owner(session->group, i);
+        if (memory_group_target(session->group, i) != session) {
+            continue;
+        }
+        wanted->list = memory_grow(wanted->list, wanted->count, &wanted->capacity, sizeof(struct memory_partition *));
+        wanted->list[wanted->count++] = topic->partitions[i];
+        wanted->held = wanted->held && has_input(session, topic->partitions[i]);
+        wanted->free = wanted->free && (owner == NULL || owner == session);
+    }
+}
+
+/* With the lock held; the list is freed by the caller. */
+static struct wanted find_wanted(struct session *session)
+{
+    struct memory_transport *memory = session->transport;
+    struct wanted wanted = {.held = true, .free = true};
+    for (size_t i = 0; i < memory->topic_count; i++) {
+        if (!memory->topics[i]->deleted && subscription_of(session, memory->topics[i]->name) != NULL) {
+            want(session, memory->topics[i], &wanted);
+        }
+    }
+    wanted.held = wanted.held && wanted.count == session->input_count;
+    return wanted;
+}
+
+/* ---- giving ---- */
+
 /* Where reading starts, and what is said about the committed offset. */
 static int place(struct session *session, struct assigned *assigned, enum reset_policy reset, struct err *err)
 {
@@ -144,37 +141,20 @@ static int place(struct session *session, struct assigned *assigned, enum reset_
     return 0;
 }
 
-static int take_partition(struct session *session, struct memory_partition *partition, enum reset_policy reset,
-                          struct assigned_list *list, struct err *err)
+static int take(struct session *session, const struct wanted *wanted, struct assigned_list *list, struct err *err)
 {
-    struct session *owner = memory_group_owner(session->group, partition->index);
-    if (memory_group_target(session->group, partition->index) != session || (owner != NULL && owner != session) ||
-        has_input(session, partition)) {
-        return 0;
-    }
-    struct input *input = memory_alloc(sizeof *input);
-    input->session = session;
-    input->partition = partition;
-    session->inputs =
-        memory_grow(session->inputs, session->input_count, &session->input_capacity, sizeof(struct input *));
-    session->inputs[session->input_count++] = input;
-    memory_group_own(session->group, partition->index, session);
-    return place(session, add_assigned(list, input), reset, err);
-}
-
-static int take_targets(struct session *session, struct assigned_list *list, struct err *err)
-{
-    struct memory_transport *memory = session->transport;
-    for (size_t i = 0; i < memory->topic_count; i++) {
-        struct memory_topic *topic = memory->topics[i];
-        const struct memory_subscription *subscription = subscription_of(session, topic->name);
-        if (topic->deleted || subscription == NULL) {
-            continue;
-        }
-        for (int32_t j = 0; j < topic->count; j++) {
-            if (take_partition(session, topic->partitions[j], subscription->reset, list, err) != 0) {
-                return -1;
-            }
+    for (size_t i = 0; i < wanted->count; i++) {
+        struct memory_partition *partition = wanted->list[i];
+        struct input *input = memory_alloc(sizeof *input);
+        input->session = session;
+        input->partition = partition;
+        session->inputs =
+            memory_grow(session->inputs, session->input_count, &session->input_capacity, sizeof(struct input *));
+        session->inputs[session->input_count++] = input;
+        memory_group_own(session->group, partition->index, session);
+        enum reset_policy reset = subscription_of(session, partition->topic->name)->reset;
+        if (place(session, add_assigned(list, input), reset, err) != 0) {
+            return -1;
         }
     }
     return 0;
@@ -191,24 +171,34 @@ static void copy_metadata(struct assigned_list *list, struct arena *arena)
     }
 }
 
-static int assign_new(struct session *session, struct err *err)
+static int give(struct session *session, struct assigned_list *list, struct err *err)
+{
+    return session->config.assigned == NULL
+               ? 0
+               : session->config.assigned(session->config.self, list->list, list->count, err);
+}
+
+/* The whole assignment at once, as an eager rebalance gives it; an empty one too, so that the session knows. It waits
+ * for other members that still hold a part of it: their release moves the group's version. */
+static int assign(struct session *session, struct err *err)
 {
     struct assigned_list list = {0};
     struct arena texts = {.chunk_size = 1024};
     pthread_mutex_lock(&session->transport->lock);
+    struct wanted wanted = find_wanted(session);
     session->seen = session->group->version;
-    int result = take_targets(session, &list, err);
+    bool ready = wanted.free;
+    int result = ready ? take(session, &wanted, &list, err) : 0;
     copy_metadata(&list, &texts);
     pthread_mutex_unlock(&session->transport->lock);
-    if (result == 0 && list.count > 0 && session->config.assigned != NULL) {
-        result = session->config.assigned(session->config.self, list.list, list.count, err);
+    if (ready && result == 0) {
+        result = give(session, &list, err);
     }
     if (result != 0) {
-        pthread_mutex_lock(&session->transport->lock);
-        end_inputs(session, &list);
-        pthread_mutex_unlock(&session->transport->lock);
+        end_inputs(session);
     }
     arena_free(&texts);
+    free(wanted.list);
     free(list.list);
     return result;
 }
@@ -244,14 +234,22 @@ static void wait_for_something(struct session *session, int timeout_ms)
     pthread_mutex_unlock(&memory->lock);
 }
 
-static bool must_look(struct session *session)
+/* Whether the group wants another assignment than the session has. */
+static bool must_change(struct session *session)
 {
     pthread_mutex_lock(&session->transport->lock);
-    bool moved = group_moved(session);
+    bool change = false;
+    if (group_moved(session)) {
+        struct wanted wanted = find_wanted(session);
+        change = !wanted.held || session->input_count == 0;
+        session->seen = session->group->version;
+        free(wanted.list);
+    }
     pthread_mutex_unlock(&session->transport->lock);
-    return moved;
+    return change;
 }
 
+/* Rebalances are eager: everything is given back, then the new assignment comes as a whole. */
 static int follow_group(struct session *session, struct err *err)
 {
     if (session->lost) {
@@ -260,8 +258,8 @@ static int follow_group(struct session *session, struct err *err)
             return -1;
         }
     }
-    while (must_look(session)) {
-        if (revoke_moved(session, err) != 0 || assign_new(session, err) != 0) {
+    while (must_change(session)) {
+        if (memory_assign_release(session, false, err) != 0 || assign(session, err) != 0) {
             return -1;
         }
     }
