@@ -285,6 +285,7 @@ local function check_source(method, options)
 end
 
 local function topics_of(topic)
+  if topic == nil then need_name("app:stream", "topic", topic) end
   if type(topic) ~= "table" or data[topic] then topic = { topic } end
   if #topic == 0 then core.fail("app:stream needs at least one topic, got an empty list") end
   local list = {}

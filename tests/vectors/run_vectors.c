@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "engine/driver.h"
 #include "operators/all.h"
@@ -574,6 +575,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: run_vectors DIRECTORY [PATTERN]\n");
         return 2;
     }
+    log_configure(LOG_ERROR, false);
     struct run run = {.directory = argv[1], .pattern = argc > 2 ? argv[2] : NULL};
     snprintf(path, sizeof(path), "%s/vectors", run.directory);
     int count = scandir(path, &files, is_vector_file, alphasort);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "engine/driver.h"
 #include "operators/all.h"
 #include "scripts/program.h"
@@ -56,6 +57,7 @@ static inline int pipeline_try(struct pipeline *pipeline, const char *script)
 {
     char whole[16384];
     *pipeline = (struct pipeline){0};
+    log_configure(LOG_ERROR, false);
     snprintf(whole, sizeof(whole), "%s%s", HEAD, script);
     pipeline_write(pipeline, whole);
     if (program_open(pipeline->path, &operators_all, &pipeline->program, &pipeline->err)) {

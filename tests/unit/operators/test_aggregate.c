@@ -36,7 +36,7 @@ START_TEST(reduce_begins_with_the_first_value)
     pipeline_send(&p, "in", "a", "{\"n\":1}", 2);
     pipeline_send(&p, "in", "a", "{\"n\":3 }", 1);
     pipeline_send(&p, "in", "a", "{\"n\":3}", 9);
-    ck_assert_str_eq(outputs(&p, "out"), "a:{ \"n\":2 }@1 a:{ \"n\":2 ,\"seen\":1}@2 a:{\"n\":3 }@2 a:-@9");
+    ck_assert_str_eq(outputs(&p, "out"), "a:{ \"n\":2 }@1 a:{ \"n\":2,\"seen\":1 }@2 a:{\"n\":3 }@2 a:-@9");
     ck_assert_str_eq(stored(&p, "r", "a"), "-");
     pipeline_close(&p);
 }

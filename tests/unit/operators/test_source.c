@@ -17,11 +17,12 @@ END_TEST
 START_TEST(bad_bytes_are_skipped_by_policy)
 {
     struct pipeline p;
-    pipeline_open(&p, "app:stream('in', { on_error = 'skip' }):to('out')\n");
-    pipeline_send(&p, "in", "a", "{", 1);
-    pipeline_send(&p, "in", "\xff", "1", 2);
-    pipeline_send(&p, "in", "b", "1", 3);
-    ck_assert_str_eq(outputs(&p, "out"), "b:1@3");
+    pipeline_open(&p, "app:stream('in', { key = tm.json, on_error = 'skip' }):to('out')\n");
+    pipeline_send(&p, "in", "1", "{", 1);
+    pipeline_send(&p, "in", "a", "1", 2);
+    pipeline_send(&p, "in", "2", "\"\xff\"", 3);
+    pipeline_send(&p, "in", "2", "1", 4);
+    ck_assert_str_eq(outputs(&p, "out"), "2:1@4");
     pipeline_close(&p);
 }
 END_TEST
