@@ -1,6 +1,6 @@
 #include "scripts/bind_topology.h"
 
-#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -125,6 +125,48 @@ static struct node **push_parents(lua_State *L, int index, int *count)
     return parents;
 }
 
+/* First line of the function on top of the stack when it stands in `chunk` at or behind the line; else `best`. [-1, +0,
+ * -] */
+static int nearer_line(lua_State *L, const lua_Debug *call, int best)
+{
+    lua_Debug function;
+    lua_getinfo(L, ">S", &function);
+    bool inside = function.linedefined >= call->currentline && strcmp(function.source, call->source) == 0;
+    return inside && (best == 0 || function.linedefined < best) ? function.linedefined : best;
+}
+
+/* The first line of the first function in the table that is written where the call is; 0: none. */
+static int function_line(lua_State *L, int table, const lua_Debug *call)
+{
+    int best = 0;
+    lua_pushnil(L);
+    while (lua_next(L, table)) {
+        if (lua_istable(L, -1)) {
+            lua_rawgeti(L, -1, 1);
+            lua_replace(L, -2);
+        }
+        if (lua_isfunction(L, -1)) {
+            best = nearer_line(L, call, best);
+        } else {
+            lua_pop(L, 1);
+        }
+    }
+    return best;
+}
+
+/* Lua gives all calls of a chain the line where the chain begins, so the callback's own line says better which call it
+ * is. */
+static const char *node_place(lua_State *L, int options, char place[HOST_PLACE_SIZE])
+{
+    lua_Debug call;
+    if (!host_user_frame(L, &call)) {
+        return NULL;
+    }
+    int line = function_line(L, options, &call);
+    snprintf(place, HOST_PLACE_SIZE, "%s:%d", call.short_src, line > 0 ? line : call.currentline);
+    return place;
+}
+
 /* The graph numbers its nodes from 0 without gaps, so the new node's entry is the next one. */
 static void add_host_node(struct host *host)
 {
@@ -140,20 +182,19 @@ static int core_node(lua_State *L)
     const char *name = luaL_optstring(L, 2, NULL);
     luaL_checktype(L, 4, LUA_TTABLE);
     lua_settop(L, 4);
-    const struct operator* operator= find_operator(L, kind);
+    const struct operator *found = find_operator(L, kind);
     enum node_role role = role_of(L, 4);
     int count;
     struct node **parents = push_parents(L, 3, &count);
     char place[HOST_PLACE_SIZE];
-    bool placed = host_place(L, place);
     struct err err;
-    struct node *node = graph_add(host->graph, &operator->op, role, name, placed ? place : NULL, parents, count, &err);
+    struct node *node = graph_add(host->graph, &found->op, role, name, node_place(L, 4, place), parents, count, &err);
     if (!node) {
         return raise_err(L, &err);
     }
     add_host_node(host);
     set_policy(L, node, 4);
-    operator->create(L, node, 4);
+    found->create(L, node, 4);
     lua_pushinteger(L, node->id);
     return 1;
 }

@@ -12,7 +12,6 @@
 #define MAX_CALLERS 4  /* lines of the script named behind the innermost one */
 #define MAX_FRAMES 200 /* looked at for these */
 #define LOG_INTERVAL_NS INT64_C(1000000000)
-#define SOURCE_USER '@' /* first character of the chunk names of the user's files */
 
 /* ---- the report of an error ---- */
 
@@ -61,7 +60,7 @@ static void add_frame(struct report *report, const lua_Debug *record)
     if (report->place[0] == '\0') {
         strip_place(report, place);
     }
-    if (record->source[0] != SOURCE_USER) {
+    if (record->source[0] != HOST_USER_CHUNK) {
         return;
     }
     if (report->place[0] == '\0') {

@@ -150,7 +150,10 @@ int host_load_file(lua_State *L, const char *path, const char *name, struct err 
     if (status == LUA_OK) {
         return 0;
     }
-    err_set(err, ERR_FATAL, status == LUA_ERRMEM ? ERR_MEMORY : ERR_TOPOLOGY, "%s", lua_tostring(L, -1));
+    const char *message = lua_tostring(L, -1);
+    bool placed = strncmp(message, name, strlen(name)) == 0;
+    err_set(err, ERR_FATAL, status == LUA_ERRMEM ? ERR_MEMORY : ERR_TOPOLOGY, "%s%s%s", placed ? "" : name,
+            placed ? "" : ": ", message);
     lua_pop(L, 1);
     return -1;
 }
@@ -178,16 +181,24 @@ void host_require_main(lua_State *L, const char *function)
     }
 }
 
-bool host_place(lua_State *L, char text[HOST_PLACE_SIZE])
+bool host_user_frame(lua_State *L, lua_Debug *record)
 {
-    lua_Debug record;
-    for (int level = 0; lua_getstack(L, level, &record); level++) {
-        lua_getinfo(L, "Sl", &record);
-        if (record.source[0] == '@' && record.currentline > 0) {
-            snprintf(text, HOST_PLACE_SIZE, "%s:%d", record.short_src, record.currentline);
+    for (int level = 0; lua_getstack(L, level, record); level++) {
+        lua_getinfo(L, "Sl", record);
+        if (record->source[0] == HOST_USER_CHUNK && record->currentline > 0) {
             return true;
         }
     }
-    text[0] = '\0';
     return false;
+}
+
+bool host_place(lua_State *L, char text[HOST_PLACE_SIZE])
+{
+    lua_Debug record;
+    text[0] = '\0';
+    if (!host_user_frame(L, &record)) {
+        return false;
+    }
+    snprintf(text, HOST_PLACE_SIZE, "%s:%d", record.short_src, record.currentline);
+    return true;
 }

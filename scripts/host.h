@@ -87,6 +87,10 @@ void host_require_phase(lua_State *L, enum host_phase phase, const char *functio
  */
 void host_require_main(lua_State *L, const char *function);
 
+#define HOST_USER_CHUNK '@' /* first character of the chunk names of the user's files */
+
+/* The innermost frame of the user's files, with lua_getinfo's "S" and "l"; false: none is being run. [-0, +0, -] */
+bool host_user_frame(lua_State *L, lua_Debug *record);
 /* The innermost line of the user's files, "pipeline.lua:17"; false (and an empty text) when none is being run. [-0, +0,
  * -] */
 #define HOST_PLACE_SIZE 96

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "scripts/sandbox_coroutine.h"
+#include "scripts/sandbox_pairs.h"
 #include "scripts/sandbox_require.h"
 
 /* Not in the sandbox: they read files, load code past the mode check, or reach into the collector. */
@@ -202,6 +203,7 @@ void sandbox_install(lua_State *L)
     guard_chance(L, "random");
     guard_chance(L, "randomseed");
     lock_strings(L);
+    sandbox_pairs_install(L);
     sandbox_coroutine_install(L);
     sandbox_require_install(L);
 }
