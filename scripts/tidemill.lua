@@ -500,7 +500,11 @@ end
 
 -- The stream that an aggregation reads: behind its repartition topic when the key has changed.
 local function grouped_input(method, grouped, options)
-  if not grouped.repartition then return grouped.from end
+  if not grouped.repartition then
+    local from = grouped.from
+    return { id = from.id, key = codec_option(grouped, "key", from.key), sources = from.sources,
+      value = codec_option(grouped, "value", from.value), count = from.count and grouped.value == nil }
+  end
   return repartition(method, grouped.from, options.store,
     { key = grouped.key, value = grouped.value, on_error = options.on_error })
 end
@@ -630,10 +634,9 @@ local NOT_YET = {
   connect = true, source = true, sink = true,
 }
 
-return setmetatable({}, {
+-- What is there is found without a function call: callbacks say tm.null for each record.
+return setmetatable(tm, {
   __index = function(_, name)
-    local value = tm[name]
-    if value ~= nil then return value end
     if NOT_YET[name] then later("tm." .. name) end
     core.fail("tm has no function or value " .. quote(name) .. suggest(name, names_of(tm)))
   end,

@@ -52,14 +52,12 @@ static inline void pipeline_close(struct pipeline *pipeline)
     unlink(pipeline->path);
 }
 
-/* 0, or -1 with the error in pipeline->err. `script` follows the lines of HEAD: its first line is line 3. */
-static inline int pipeline_try(struct pipeline *pipeline, const char *script)
+/* 0, or -1 with the error in pipeline->err. */
+static inline int pipeline_try_whole(struct pipeline *pipeline, const char *script)
 {
-    char whole[16384];
     *pipeline = (struct pipeline){0};
     log_configure(LOG_ERROR, false);
-    snprintf(whole, sizeof(whole), "%s%s", HEAD, script);
-    pipeline_write(pipeline, whole);
+    pipeline_write(pipeline, script);
     if (program_open(pipeline->path, &operators_all, &pipeline->program, &pipeline->err)) {
         return -1;
     }
@@ -69,6 +67,14 @@ static inline int pipeline_try(struct pipeline *pipeline, const char *script)
     }
     struct driver_config config = {pipeline->program, &store_driver, class->settings(pipeline->instance), 1};
     return driver_open(&config, &pipeline->driver, &pipeline->err);
+}
+
+/* `script` follows the lines of HEAD: its first line is line 3. */
+static inline int pipeline_try(struct pipeline *pipeline, const char *script)
+{
+    char whole[16384];
+    snprintf(whole, sizeof(whole), "%s%s", HEAD, script);
+    return pipeline_try_whole(pipeline, whole);
 }
 
 static inline void pipeline_open(struct pipeline *pipeline, const char *script)

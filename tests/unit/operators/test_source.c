@@ -56,6 +56,28 @@ START_TEST(a_function_decides_what_becomes_of_an_error)
 }
 END_TEST
 
+START_TEST(the_policy_of_the_app_is_that_of_its_nodes)
+{
+    struct pipeline p;
+    ck_assert_int_eq(
+        pipeline_try_whole(&p, "local tm = require 'tidemill'\n"
+                               "local app = tm.app { id = 'shop', on_error = 'dead_letter', dead_letter = 'bad' }\n"
+                               "app:stream('in'):filter(function(k, v) return v.n > 0 end):to('out')\n"),
+        0);
+    pipeline_send(&p, "in", "a", "{}", 1);
+    ck_assert_str_eq(outputs(&p, "bad"), "a:{}@1");
+    pipeline_close(&p);
+    ck_assert_int_eq(pipeline_try_whole(&p,
+                                        "local tm = require 'tidemill'\n"
+                                        "local app = tm.app { id = 'shop', on_error = function() return 'skip' end }\n"
+                                        "app:stream('in'):filter(function(k, v) return v.n > 0 end):to('out')\n"),
+                     0);
+    pipeline_send(&p, "in", "a", "{}", 1);
+    ck_assert_str_eq(outputs(&p, "out"), "");
+    pipeline_close(&p);
+}
+END_TEST
+
 START_TEST(event_time_comes_from_the_function)
 {
     struct pipeline p;
@@ -99,4 +121,5 @@ END_TEST
 
 UNIT_MAIN("source", bad_json_ends_the_run_and_says_where, bad_bytes_are_skipped_by_policy,
           bad_records_go_to_the_dead_letter_topic_as_they_came, a_function_decides_what_becomes_of_an_error,
-          event_time_comes_from_the_function, codecs_are_named_by_option, a_list_of_topics_and_a_topic_read_twice)
+          the_policy_of_the_app_is_that_of_its_nodes, event_time_comes_from_the_function, codecs_are_named_by_option,
+          a_list_of_topics_and_a_topic_read_twice)

@@ -34,7 +34,7 @@ static const struct {
     {"app:global_table('g', { store = 'g' })", "global_table is not available in this version"},
     {"local w = tm.tumbling('1m')", "tm.tumbling is not available in this version"},
     {"local w = tm.jsn", "tm has no function or value \"jsn\"; did you mean \"json\"?"},
-    {"tm.json = 5", "tm can't be changed"},
+    {"tm.jsn = 5", "tm can't be changed"},
     {"app:table('t', { store = 's' }):map(print)", "write :to_stream():map(...)"},
     {"app:table('t', { store = 's' }):join(5)", "join is not available in this version"},
     {"app:stream('in'):join(app:stream('b'), print)", "join of two streams is not available in this version"},
