@@ -15,7 +15,7 @@
 #include "engine/driver.h"
 #include "operators/all.h"
 #include "scripts/program.h"
-#include "store/store.h"
+#include "store/store_driver.h"
 
 /* Behaviour of Kafka Streams that Tidemill does not share: README.md says what it does instead. */
 static const char *const quirks[] = {"default-retention", "windowed-null-value",       "filter-extra-tombstone",
@@ -439,7 +439,7 @@ static bool run_program(struct run *run, struct program *program, struct slice v
     if (program->class->load(program, &instance, &err)) {
         return fail(run, err.text);
     }
-    struct driver_config config = {program, &store_driver, program->class->settings(instance), 1};
+    struct driver_config config = {program, &sqlite_store_driver, program->class->settings(instance), 1};
     bool passed = false;
     if (driver_open(&config, &driver, &err)) {
         fail(run, err.text);

@@ -14,7 +14,7 @@
 #include "engine/driver.h"
 #include "operators/all.h"
 #include "scripts/program.h"
-#include "store/store_set.h"
+#include "store/store_driver.h"
 #include "tests/support/unit.h"
 
 struct pipeline {
@@ -65,7 +65,7 @@ static inline int pipeline_try_whole(struct pipeline *pipeline, const char *scri
     if (class->load(pipeline->program, &pipeline->instance, &pipeline->err)) {
         return -1;
     }
-    struct driver_config config = {pipeline->program, &store_driver, class->settings(pipeline->instance), 1};
+    struct driver_config config = {pipeline->program, &sqlite_store_driver, class->settings(pipeline->instance), 1};
     return driver_open(&config, &pipeline->driver, &pipeline->err);
 }
 
