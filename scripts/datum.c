@@ -57,13 +57,14 @@ struct slice datum_bytes(lua_State *L, struct datum *datum, const struct codec *
     if (codec == datum->codec && !slice_is_null(datum->bytes)) {
         return datum->bytes;
     }
+    if (codec == datum->codec) { /* there are no bytes, so there is a value */
+        datum->bytes = encode(L, datum->slot, codec);
+        return datum->bytes;
+    }
     int top = lua_gettop(L);
     int slot = datum->slot;
     struct slice bytes = encode(L, datum_slot(L, datum), codec);
     datum->slot = slot;
     lua_settop(L, top);
-    if (codec == datum->codec) {
-        datum->bytes = bytes;
-    }
     return bytes;
 }

@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 
-/* Their addresses are the registry keys of the metatables and, of the first, the tag of views. */
+/* Their addresses are the tag of views and the registry key of tm.list's metatable. */
 static const char view_key, list_key;
 /* Their addresses are the values tm.null and tm.tombstone. */
 static const char null_mark, tombstone_mark;
@@ -67,7 +67,7 @@ static struct view *push_view(lua_State *L)
 {
     struct view *view = lua_newuserdatauv(L, sizeof *view, 1);
     view->tag = NULL; /* until it is filled */
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &view_key);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, host_of(L)->view_metatable);
     lua_setmetatable(L, -2);
     return view;
 }
@@ -112,7 +112,7 @@ static void push_value(lua_State *L, struct slice json)
 
 void view_push(lua_State *L, struct slice json)
 {
-    switch (json_type(json)) {
+    switch (json.data[0] == '{' ? JSON_OBJECT : json_type(json)) {
     case JSON_OBJECT:
         push_container(L, json, false); /* with its white space: untouched bytes leave as they came */
         break;
@@ -137,8 +137,7 @@ static struct slice find_value(lua_State *L, struct view *view, int key)
     }
     size_t size;
     const char *name = lua_tolstring(L, key, &size);
-    struct view_member *member = view_index_find(host_of(L)->arena, view, slice_of(name, size));
-    return member != NULL ? view_index_value(view, member) : SLICE_NULL;
+    return view_index_value(host_of(L)->arena, view, slice_of(name, size));
 }
 
 void view_get(lua_State *L, int index, struct view *view, int key)
@@ -162,13 +161,6 @@ void view_get(lua_State *L, int index, struct view *view, int key)
     }
 }
 
-static void require_index(lua_State *L, struct view *view)
-{
-    if (!view->indexed) {
-        view_index_build(host_of(L)->arena, view);
-    }
-}
-
 static int index_view(lua_State *L)
 {
     struct view *view = view_require(L, 1);
@@ -177,7 +169,7 @@ static int index_view(lua_State *L)
         lua_Integer position = lua_tointegerx(L, 2, &is_position);
         lua_pushinteger(L, position); /* 1.0 is 1, as for tables */
         lua_replace(L, 2);
-        require_index(L, view);
+        view_index_build(host_of(L)->arena, view);
     }
     if (view->array ? !is_position : lua_type(L, 2) != LUA_TSTRING) {
         lua_pushnil(L);
@@ -190,7 +182,6 @@ static int index_view(lua_State *L)
 static int assign_view(lua_State *L)
 {
     struct view *view = view_require(L, 1);
-    require_index(L, view);
     lua_settop(L, 3);
     view_overlay_set(L, 1, view, 2, 3);
     return 0;
@@ -200,7 +191,9 @@ static int assign_view(lua_State *L)
 static int length_of_view(lua_State *L)
 {
     struct view *view = view_require(L, 1);
-    require_index(L, view);
+    if (view->array) {
+        view_index_build(host_of(L)->arena, view);
+    }
     lua_pushinteger(L, view->array ? view->length : 0);
     return 1;
 }
@@ -282,8 +275,9 @@ static int walk_view(lua_State *L)
 static int pairs_of_view(lua_State *L)
 {
     struct view *view = view_require(L, 1);
-    require_index(L, view);
-    if (!view->array) {
+    if (view->array) {
+        view_index_build(host_of(L)->arena, view);
+    } else {
         view_index_settle(host_of(L)->arena, view);
     }
     lua_settop(L, 1);
@@ -450,7 +444,7 @@ void view_install(lua_State *L)
 {
     static const luaL_Reg none[] = {{NULL, NULL}};
     push_metatable(L, view_methods, "JSON");
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &view_key);
+    host_of(L)->view_metatable = luaL_ref(L, LUA_REGISTRYINDEX);
     push_metatable(L, none, "list");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &list_key);
     lua_pushlightuserdata(L, (void *)&null_mark);

@@ -119,9 +119,7 @@ static void copy_view(lua_State *L, int index, const struct ring *ring)
         decode_value(L, slice_of(view->data, view->size));
         return;
     }
-    if (!view->indexed) {
-        view_index_build(host_of(L)->arena, view);
-    }
+    view_index_build(host_of(L)->arena, view);
     if (view->array) {
         copy_array_view(L, index, view, ring);
     } else {

@@ -8,7 +8,7 @@
 
 /* Larger texts are a mistake of the script (a table that contains another many times over), not a record. */
 #define MAX_TEXT ((size_t)256 * 1024 * 1024)
-/* Up to so many names or edits are kept on the C stack, more in the arena. */
+/* Up to so many names are kept on the C stack, more in the arena. */
 #define FEW 24
 
 /* Where a value is, from the inside out, for messages; and the containers around it, against cycles. */
@@ -331,111 +331,8 @@ static void encode_array_view(struct encoder *encoder, int index, struct view *v
     append_text(encoder, view, behind, view->size);
 }
 
-/* Numbers of the members of the text that do not stay as they are, in order. */
-struct edits {
-    uint32_t few[FEW];
-    uint32_t *list;
-    uint32_t count;
-    uint32_t capacity;
-};
-
-static void add_edit(struct encoder *encoder, struct edits *edits, uint32_t member)
-{
-    if (edits->count == edits->capacity) {
-        uint32_t *larger = arena_alloc(encoder->host->arena, (size_t)edits->capacity * 2 * sizeof *larger);
-        memcpy(larger, edits->list, edits->count * sizeof *larger);
-        edits->list = larger;
-        edits->capacity *= 2;
-    }
-    edits->list[edits->count++] = member;
-}
-
-static int compare_edits(const void *one, const void *other)
-{
-    uint32_t a = *(const uint32_t *)one;
-    uint32_t b = *(const uint32_t *)other;
-    return (a > b) - (a < b);
-}
-
-static void collect_edits(struct encoder *encoder, struct view *view, int overlay, struct edits *edits)
-{
-    lua_State *L = encoder->L;
-    lua_pushnil(L);
-    while (lua_next(L, overlay)) {
-        size_t size;
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &size) : NULL;
-        struct view_member *member = NULL;
-        if (name != NULL) {
-            member = view_index_find(encoder->host->arena, view, slice_of(name, size));
-        }
-        if (member != NULL) {
-            add_edit(encoder, edits, (uint32_t)(member - view->members));
-        }
-        lua_pop(L, 1);
-    }
-    for (uint32_t i = 0; view->repeated && i < view->count; i++) {
-        if (view->members[i].value_size == 0) {
-            add_edit(encoder, edits, i);
-        }
-    }
-    if (edits->count > 1) {
-        qsort(edits->list, edits->count, sizeof *edits->list, compare_edits);
-    }
-}
-
-/* Where the writing of an object stands. */
-struct splice {
-    struct view *view;
-    bool comma;    /* something was written */
-    uint32_t next; /* the member after the one written last */
-};
-
-/* What stands before member `member`: as in the text when its neighbour was written before it. */
-static void separate(struct encoder *encoder, struct splice *splice, uint32_t member)
-{
-    const struct view_member *members = splice->view->members;
-    if (member == splice->next) {
-        uint32_t from =
-            member == 0 ? opening(splice->view) : members[member - 1].value + members[member - 1].value_size;
-        append_text(encoder, splice->view, from, members[member].start);
-    } else if (splice->comma) {
-        bytes_append_byte(encoder->out, ',');
-    }
-    splice->comma = true;
-}
-
-/* Members from .. to - 1 of the text, as they are. */
-static void copy_members(struct encoder *encoder, struct splice *splice, uint32_t from, uint32_t to)
-{
-    if (from < to) {
-        const struct view_member *last = &splice->view->members[to - 1];
-        separate(encoder, splice, from);
-        append_text(encoder, splice->view, splice->view->members[from].start, last->value + last->value_size);
-        splice->next = to;
-    }
-}
-
-static void write_edit(struct encoder *encoder, struct splice *splice, int overlay, uint32_t number,
-                       struct place *inside)
-{
-    lua_State *L = encoder->L;
-    const struct view_member *member = &splice->view->members[number];
-    if (member->value_size == 0) {
-        return; /* repeated later */
-    }
-    inside->name = view_index_name(member);
-    lua_pushlstring(L, (const char *)member->name, member->name_size);
-    lua_rawget(L, overlay);
-    if (!view_overlay_is_removed(L, -1)) {
-        separate(encoder, splice, number);
-        append_text(encoder, splice->view, member->start, member->value);
-        encode_value(encoder, lua_gettop(L), inside);
-        splice->next = number + 1;
-    }
-    lua_pop(L, 1);
-}
-
-static void write_added(struct encoder *encoder, struct splice *splice, int overlay, struct place *inside)
+/* Writes the fields that were added, in the order of their first assignment; `comma`: something stands before them. */
+static void write_added(struct encoder *encoder, int overlay, bool comma, struct place *inside)
 {
     lua_State *L = encoder->L;
     lua_Integer count = view_overlay_added(L, overlay);
@@ -445,10 +342,10 @@ static void write_added(struct encoder *encoder, struct splice *splice, int over
         lua_pushvalue(L, -1);
         lua_rawget(L, overlay);
         if (!view_overlay_is_removed(L, -1)) {
-            if (splice->comma) {
+            if (comma) {
                 bytes_append_byte(encoder->out, ',');
             }
-            splice->comma = true;
+            comma = true;
             append_name(encoder, inside->name, inside->outer);
             encode_value(encoder, lua_gettop(L), inside);
         }
@@ -456,32 +353,156 @@ static void write_added(struct encoder *encoder, struct splice *splice, int over
     }
 }
 
+/* A field of the text whose value does not stay as it is; the name is a key of the overlay. */
+struct edit {
+    struct slice name;
+    struct slice value;
+};
+
+struct edits {
+    struct edit few[8];
+    struct edit *list;
+    size_t count;
+    size_t capacity;
+};
+
+static void add_edit(struct encoder *encoder, struct edits *edits, struct edit edit)
+{
+    if (edits->count == edits->capacity) {
+        struct edit *larger = arena_alloc(encoder->host->arena, edits->capacity * 2 * sizeof *larger);
+        memcpy(larger, edits->list, edits->count * sizeof *larger);
+        edits->list = larger;
+        edits->capacity *= 2;
+    }
+    edits->list[edits->count++] = edit;
+}
+
+static int compare_edits(const void *one, const void *other)
+{
+    const unsigned char *a = ((const struct edit *)one)->value.data;
+    const unsigned char *b = ((const struct edit *)other)->value.data;
+    return (a > b) - (a < b);
+}
+
+/* False: a field of the text was removed. */
+static bool collect_edits(struct encoder *encoder, struct view *view, int overlay, struct edits *edits)
+{
+    lua_State *L = encoder->L;
+    lua_pushnil(L);
+    while (lua_next(L, overlay)) {
+        struct edit edit = {SLICE_NULL, SLICE_NULL};
+        if (lua_type(L, -2) == LUA_TSTRING) {
+            edit.name.data = (const unsigned char *)lua_tolstring(L, -2, &edit.name.size);
+            edit.value = view_index_value(encoder->host->arena, view, edit.name);
+        }
+        if (!slice_is_null(edit.value)) {
+            if (view_overlay_is_removed(L, -1)) {
+                lua_pop(L, 2);
+                return false;
+            }
+            add_edit(encoder, edits, edit);
+        }
+        lua_pop(L, 1);
+    }
+    if (edits->count > 1) {
+        qsort(edits->list, edits->count, sizeof *edits->list, compare_edits);
+    }
+    return true;
+}
+
+/* Offset of what stands between the last member and the closing brace. */
+static uint32_t closing(const struct view *view)
+{
+    struct slice text = json_trim(slice_of(view->data, view->size));
+    uint32_t start = (uint32_t)(text.data - view->data);
+    text = json_trim(slice_of(view->data, start + text.size - 1)); /* without the brace */
+    return (uint32_t)(text.data - view->data + text.size);
+}
+
+/* The usual case: the text with other values in their places, and new fields at the end. */
+static void replace_values(struct encoder *encoder, const struct view *view, int overlay, const struct edits *edits,
+                           struct place *inside)
+{
+    lua_State *L = encoder->L;
+    uint32_t done = 0;
+    for (size_t i = 0; i < edits->count; i++) {
+        const struct edit *edit = &edits->list[i];
+        uint32_t value = (uint32_t)(edit->value.data - view->data);
+        inside->name = edit->name;
+        append_text(encoder, view, done, value);
+        lua_pushlstring(L, (const char *)edit->name.data, edit->name.size);
+        lua_rawget(L, overlay);
+        encode_value(encoder, lua_gettop(L), inside);
+        lua_pop(L, 1);
+        done = value + (uint32_t)edit->value.size;
+    }
+    if (view_overlay_added(L, overlay) > 0) {
+        uint32_t end = closing(view);
+        append_text(encoder, view, done, end);
+        write_added(encoder, overlay, end > opening(view), inside);
+        done = end;
+    }
+    append_text(encoder, view, done, view->size);
+}
+
+/* Member number `number` of the text, whose value now is on top of the stack; nil: as it was. */
+static void write_member(struct encoder *encoder, const struct view *view, uint32_t number, bool after_neighbour,
+                         bool comma, struct place *inside)
+{
+    const struct view_member *member = &view->members[number];
+    if (after_neighbour) {
+        uint32_t from = number == 0 ? opening(view) : member[-1].value + member[-1].value_size;
+        append_text(encoder, view, from, member->start);
+    } else if (comma) {
+        bytes_append_byte(encoder->out, ',');
+    }
+    append_text(encoder, view, member->start, member->value);
+    inside->name = view_index_name(member);
+    if (lua_isnil(encoder->L, -1)) {
+        append_text(encoder, view, member->value, member->value + member->value_size);
+    } else {
+        encode_value(encoder, lua_gettop(encoder->L), inside);
+    }
+}
+
+/* Where fields were removed: member by member. Earlier ones of a repeated name are left out. */
+static void keep_members(struct encoder *encoder, struct view *view, int overlay, struct place *inside)
+{
+    lua_State *L = encoder->L;
+    view_index_settle(encoder->host->arena, view);
+    append_text(encoder, view, 0, opening(view));
+    uint32_t next = 0; /* the neighbour of what was written last */
+    bool comma = false;
+    for (uint32_t i = 0; i < view->count; i++) {
+        const struct view_member *member = &view->members[i];
+        lua_pushlstring(L, (const char *)member->name, member->name_size);
+        lua_rawget(L, overlay);
+        if (member->value_size > 0 && !view_overlay_is_removed(L, -1)) {
+            write_member(encoder, view, i, i == next, comma, inside);
+            comma = true;
+            next = i + 1;
+        }
+        lua_pop(L, 1);
+    }
+    write_added(encoder, overlay, comma, inside);
+    append_text(encoder, view, closing(view), view->size);
+}
+
 static void encode_object_view(struct encoder *encoder, int index, struct view *view, const struct place *place)
 {
     struct place inside = enter(encoder, index, place);
-    view_index_settle(encoder->host->arena, view);
     view_overlay_push(encoder->L, index, view);
     int overlay = lua_gettop(encoder->L);
-    struct edits edits = {.capacity = FEW};
+    struct edits edits;
     edits.list = edits.few;
-    collect_edits(encoder, view, overlay, &edits);
-
-    struct splice splice = {view, false, 0};
-    uint32_t done = 0;
-    append_text(encoder, view, 0, opening(view));
-    for (uint32_t i = 0; i < edits.count; i++) {
-        copy_members(encoder, &splice, done, edits.list[i]);
-        write_edit(encoder, &splice, overlay, edits.list[i], &inside);
-        done = edits.list[i] + 1;
+    edits.count = 0;
+    edits.capacity = sizeof edits.few / sizeof edits.few[0];
+    if (collect_edits(encoder, view, overlay, &edits)) {
+        replace_values(encoder, view, overlay, &edits, &inside);
+    } else {
+        keep_members(encoder, view, overlay, &inside);
     }
-    copy_members(encoder, &splice, done, view->count);
-    write_added(encoder, &splice, overlay, &inside);
     lua_pop(encoder->L, 1);
-    uint32_t end = opening(view);
-    if (view->count > 0) {
-        end = view->members[view->count - 1].value + view->members[view->count - 1].value_size;
-    }
-    append_text(encoder, view, end, view->size);
 }
 
 static void encode_view(struct encoder *encoder, int index, const struct place *place)

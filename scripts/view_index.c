@@ -4,9 +4,13 @@
 #include "base/hash.h"
 #include "base/json.h"
 
-/* Objects larger than this get a hash table once they were asked a few times. */
+/* So many fields are searched for in the text before the object gets an index: most callbacks ask for one or two. */
+#define SEARCHES_WITHOUT_INDEX 8
+/* Objects larger than this get a hash table once their index was asked a few times. */
 #define LARGE 32
 #define FINDS_WITHOUT_TABLE 4
+
+/* ---- the index: all members or elements of the text ---- */
 
 /* An array in the arena that doubles when it is full. */
 static void *grow(struct arena *arena, void *array, uint32_t count, uint32_t *capacity, size_t element_size)
@@ -62,6 +66,9 @@ static void index_array(struct arena *arena, struct view *view, struct json_walk
 
 void view_index_build(struct arena *arena, struct view *view)
 {
+    if (view->indexed) {
+        return;
+    }
     struct json_walk walk = json_walk(slice_of(view->data, view->size));
     if (view->array) {
         index_array(arena, view, walk);
@@ -78,6 +85,8 @@ struct slice view_index_element(const struct view *view, uint32_t element)
     json_next_element(&walk, &value);
     return value;
 }
+
+/* ---- members by name ---- */
 
 static bool is_named(const struct view_member *member, struct slice name)
 {
@@ -116,9 +125,7 @@ static void hash_members(struct arena *arena, struct view *view)
 
 struct view_member *view_index_find(struct arena *arena, struct view *view, struct slice name)
 {
-    if (!view->indexed) {
-        view_index_build(arena, view);
-    }
+    view_index_build(arena, view);
     if (view->slots == NULL && view->count > LARGE && ++view->finds > FINDS_WITHOUT_TABLE) {
         hash_members(arena, view);
     }
@@ -136,9 +143,7 @@ struct view_member *view_index_find(struct arena *arena, struct view *view, stru
 
 void view_index_settle(struct arena *arena, struct view *view)
 {
-    if (!view->indexed) {
-        view_index_build(arena, view);
-    }
+    view_index_build(arena, view);
     if (view->settled) {
         return;
     }
@@ -156,4 +161,107 @@ void view_index_settle(struct arena *arena, struct view *view)
         }
     }
     view->settled = true;
+}
+
+/* ---- searching in the text, without an index ----
+ *
+ * In JSON without a backslash a quote begins or ends a string wherever it stands. So what stands between two quotes and
+ * before a colon is the name of a member of this object or of one inside it. */
+
+static bool is_white(unsigned char byte)
+{
+    return byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r';
+}
+
+/* Where the value of the member begins whose name stands at `at`; NULL: no name stands there. */
+static const unsigned char *value_of_name(const unsigned char *at, const unsigned char *end, struct slice name)
+{
+    if (at[-1] != '"' || at[name.size] != '"' || memcmp(at, name.data, name.size) != 0) {
+        return NULL;
+    }
+    at += name.size + 1;
+    while (at < end && is_white(*at)) {
+        at++;
+    }
+    return at < end && *at == ':' ? at + 1 : NULL;
+}
+
+/* The value of the first member of that name at one of `count` positions. */
+static const unsigned char *try_positions(const unsigned char *at, size_t count, const unsigned char *end,
+                                          struct slice name)
+{
+    const unsigned char *value = NULL;
+    for (const unsigned char *behind = at + count; at < behind && value == NULL; at++) {
+        value = *at == name.data[0] ? value_of_name(at, end, name) : NULL;
+    }
+    return value;
+}
+
+typedef unsigned char block __attribute__((vector_size(16)));
+
+/* Whether at one of sixteen positions stands the first byte of the name, and a quote where the name would end. */
+static inline bool may_match(const unsigned char *at, size_t size, block first, block quote)
+{
+    block heads;
+    block tails;
+    uint64_t halves[2];
+    memcpy(&heads, at, sizeof heads);
+    memcpy(&tails, at + size, sizeof tails);
+    block hits = (block)(heads == first) & (block)(tails == quote);
+    memcpy(halves, &hits, sizeof halves);
+    return (halves[0] | halves[1]) != 0;
+}
+
+/* The value of the next member of that name at or behind `at`; NULL: none. */
+static const unsigned char *next_value(const unsigned char *at, const unsigned char *end, struct slice name)
+{
+    if ((size_t)(end - at) < name.size + sizeof(block)) {
+        return (size_t)(end - at) > name.size ? try_positions(at, (size_t)(end - at) - name.size, end, name) : NULL;
+    }
+    const unsigned char *last = end - name.size - sizeof(block);
+    const unsigned char *value = NULL;
+    block first;
+    block quote;
+    memset(&first, name.data[0], sizeof first);
+    memset(&quote, '"', sizeof quote);
+    for (; at < last && value == NULL; at += sizeof(block)) {
+        if (may_match(at, name.size, first, quote)) {
+            value = try_positions(at, sizeof(block), end, name);
+        }
+    }
+    if (value == NULL && may_match(last, name.size, first, quote)) {
+        value = try_positions(last, sizeof(block), end, name);
+    }
+    return value;
+}
+
+/* True: *value is the member's value, or null when there is none. False: the text alone doesn't tell. */
+static bool search(const struct view *view, struct slice name, struct slice *value)
+{
+    const unsigned char *end = view->data + view->size;
+    const unsigned char *start = json_walk(slice_of(view->data, view->size)).at;
+    if (name.size == 0 || memchr(name.data, '"', name.size) != NULL || memchr(start, '\\', (size_t)(end - start))) {
+        return false;
+    }
+    *value = SLICE_NULL;
+    const unsigned char *at = start < end ? next_value(start + 1, end, name) : NULL;
+    if (at == NULL) {
+        return true;
+    }
+    size_t before = (size_t)(at - start);
+    if (next_value(at, end, name) != NULL || memchr(start, '{', before) != NULL || memchr(start, '[', before) != NULL) {
+        return false; /* there are several, or it is inside a member */
+    }
+    struct json_walk walk = {at, end};
+    return json_next_element(&walk, value);
+}
+
+struct slice view_index_value(struct arena *arena, struct view *view, struct slice name)
+{
+    struct slice value;
+    if (!view->indexed && ++view->searches <= SEARCHES_WITHOUT_INDEX && search(view, name, &value)) {
+        return value;
+    }
+    const struct view_member *member = view_index_find(arena, view, name);
+    return member != NULL ? slice_of(view->data + member->value, member->value_size) : SLICE_NULL;
 }

@@ -31,8 +31,9 @@ struct view {
     uint32_t *slots; /* hash table of a large object: number of the member + 1, or 0 */
     uint32_t slot_mask;
     uint32_t size;
-    uint32_t count;  /* of members or elements in the text */
+    uint32_t count;  /* of members or elements in the text, once it is indexed */
     uint32_t length; /* of an array, as it is now */
+    uint32_t searches;
     uint32_t finds;
     bool array;
     bool indexed;
@@ -55,15 +56,13 @@ void view_push_list_metatable(lua_State *L); /* [-0, +1, -] */
 
 /* ---- view_index.c: pure, no Lua ---- */
 
-void view_index_build(struct arena *arena, struct view *view);
+void view_index_build(struct arena *arena, struct view *view); /* unless there is one */
+/* The value of a member, without an index as long as that is cheaper; null: there is no such member. */
+struct slice view_index_value(struct arena *arena, struct view *view, struct slice name);
 struct view_member *view_index_find(struct arena *arena, struct view *view, struct slice name); /* NULL: none */
 /* Marks members whose name comes again later. */
 void view_index_settle(struct arena *arena, struct view *view);
 struct slice view_index_element(const struct view *view, uint32_t element); /* 0 .. count-1 */
-static inline struct slice view_index_value(const struct view *view, const struct view_member *member)
-{
-    return slice_of(view->data + member->value, member->value_size);
-}
 static inline struct slice view_index_name(const struct view_member *member)
 {
     return slice_of(member->name, member->name_size);

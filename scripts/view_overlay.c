@@ -88,7 +88,7 @@ static void set_member(lua_State *L, int index, struct view *view, int key, int 
     }
     size_t size;
     const char *name = lua_tolstring(L, key, &size);
-    bool in_text = view_index_find(host_of(L)->arena, view, slice_of(name, size)) != NULL;
+    bool in_text = !slice_is_null(view_index_value(host_of(L)->arena, view, slice_of(name, size)));
     if (!in_text && !view->overlaid && lua_isnil(L, value)) {
         return; /* there was none */
     }
@@ -117,6 +117,7 @@ static void set_element(lua_State *L, int index, struct view *view, int key, int
         luaL_error(L, "%s can't be set: the value is a JSON array", key_text(L, key));
     }
     bool removes = lua_isnil(L, value);
+    view_index_build(host_of(L)->arena, view);
     lua_Integer length = view->length;
     if (position < 1 || position > length + 1) {
         if (removes) {

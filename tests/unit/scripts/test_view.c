@@ -70,7 +70,7 @@ TEST(reads_positions, {
 TEST(last_of_repeated_names_wins, {
     EXPECT("return json('{\"a\":1,\"b\":2,\"a\":3}').a", "3");
     EXPECT("local s = '' for k, v in pairs(json('{\"a\":1,\"b\":2,\"a\":3}')) do s = s .. k .. v end return s", "b2a3");
-    EXPECT("local v = json('{\"a\":1,\"b\":2,\"a\":3}') v.a = 4 return v", "{\"b\":2,\"a\":4}");
+    EXPECT("local v = json('{\"a\":1,\"b\":2,\"a\":3}') v.a = 4 return v", "{\"a\":1,\"b\":2,\"a\":4}");
     EXPECT("local v = json('{\"a\":1,\"b\":2,\"a\":3}') v.a = nil return v", "{\"b\":2}");
     EXPECT("local v = json('{\"a\":1,\"a\":2}') v.a = nil return tostring(v) .. tostring(v.a)", "{}nil");
     EXPECT("return copy(json('{\"a\":1,\"a\":2}')).a", "2");
