@@ -1,4 +1,5 @@
-/* What the tests of the embedded log share: a data directory of its own for each test, and short ways to write and read.
+/* What the tests of the embedded log share: a data directory of its own for each test, and short ways to write and
+ * read.
  *
  * Ownership: a struct log_fixture is begun and ended by the test; texts that log_read returns are freed by the caller.
  */
