@@ -31,7 +31,7 @@ unit() { ctest_in "$BUILD" -R '^unit/'; }
 vectors() { ctest_in "$BUILD" -R '^vectors' -V; }
 examples() { "$BUILD/tidemill" test examples; }
 cli() { tests/cli/run.sh "$BUILD/tidemill"; }
-tutorial() { tests/examples/tutorial.sh "$BUILD/tidemill"; }
+tutorial() { tests/examples/docs.sh "$BUILD/tidemill" && tests/examples/tutorial.sh "$BUILD/tidemill"; }
 flights() { tests/examples/flights.sh "$BUILD/tidemill"; }
 kafka() { BUILD=$BUILD tests/kafka/run.sh; }
 address() {
