@@ -110,7 +110,11 @@ static bool push_aggregate(lua_State *L, struct node *node, struct item *item, c
     const struct codec *codec = aggregate->table.value_codec;
     if (!row->found) {
         call_push(L, &aggregate->init);
-        return call_run(node, item, 0, 1);
+        if (!call_run(node, item, 0, 1)) {
+            return false;
+        }
+        view_fork(L, lua_gettop(L)); /* init may return the same table each time */
+        return true;
     }
     codec->decode(codec, L, row->value.bytes);
     if (view_is(L, -1)) {

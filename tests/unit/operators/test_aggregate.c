@@ -59,6 +59,21 @@ START_TEST(add_may_change_the_aggregate_in_place)
 }
 END_TEST
 
+START_TEST(init_may_return_one_table_for_all)
+{
+    struct pipeline p;
+    pipeline_open(&p, "local zero = { n = 0, list = tm.list {} }\n"
+                      "app:stream('in'):group_by_key():aggregate { store = 's', init = function() return zero end,\n"
+                      "  add = function(k, v, agg) agg.n = agg.n + 1; agg.list[#agg.list + 1] = v; return agg end }\n"
+                      "  :map_values(function(k, agg) return agg.n .. #agg.list .. #zero.list end):to('out')\n");
+    pipeline_send(&p, "in", "a", "1", 1);
+    pipeline_send(&p, "in", "a", "1", 2);
+    pipeline_send(&p, "in", "b", "1", 3);
+    ck_assert_str_eq(outputs(&p, "out"), "a:\"110\"@1 a:\"220\"@2 b:\"110\"@3");
+    pipeline_close(&p);
+}
+END_TEST
+
 START_TEST(the_aggregate_of_a_failed_call_is_discarded)
 {
     struct pipeline p;
@@ -104,5 +119,5 @@ START_TEST(a_changed_key_goes_through_a_topic)
 END_TEST
 
 UNIT_MAIN("aggregate", count_is_eight_bytes_inside_and_json_outside, reduce_begins_with_the_first_value,
-          add_may_change_the_aggregate_in_place, the_aggregate_of_a_failed_call_is_discarded, deletion_starts_anew,
-          a_changed_key_goes_through_a_topic)
+          add_may_change_the_aggregate_in_place, init_may_return_one_table_for_all,
+          the_aggregate_of_a_failed_call_is_discarded, deletion_starts_anew, a_changed_key_goes_through_a_topic)
