@@ -1,0 +1,262 @@
+#include "store/database.h"
+
+#include "base/memory.h"
+#include "store/store_sql.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define BUSY_TIMEOUT_MS 10000
+#define CACHE_KIB 8192
+
+int database_error(struct database *database, int result, struct err *err)
+{
+    const char *why = database->handle != NULL ? sqlite3_errmsg(database->handle) : sqlite3_errstr(result);
+    switch (result & 0xff) {
+    case SQLITE_FULL:
+        return err_set(err, ERR_RETRY, ERR_DISK_FULL, "The state file %s can't grow: %s. Free some space.",
+                       database->path, why);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return err_set(err, ERR_FATAL, ERR_CORRUPT,
+                       "The state file %s is damaged: %s. It is rebuilt when it is opened.", database->path, why);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_IOERR:
+        return err_set(err, ERR_RETRY, ERR_IO, "The state file %s can't be used: %s.", database->path, why);
+    case SQLITE_NOMEM:
+        return err_set(err, ERR_FATAL, ERR_MEMORY, "There is no memory to use the state file %s.", database->path);
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return err_set(err, ERR_FATAL, ERR_IO,
+                       "The state file %s can't be opened for writing: %s. Check its owner and mode.", database->path,
+                       why);
+    default:
+        return err_set(err, ERR_FATAL, ERR_INTERNAL, "SQLite refused to work on the state file %s: %s.", database->path,
+                       why);
+    }
+}
+
+int database_execute(struct database *database, const char *sql, struct err *err)
+{
+    int result = sqlite3_exec(database->handle, sql, NULL, NULL, NULL);
+    return result == SQLITE_OK ? 0 : database_error(database, result, err);
+}
+
+int database_prepare(struct database *database, const char *sql, sqlite3_stmt **statement, struct err *err)
+{
+    int result = sqlite3_prepare_v3(database->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+    return result == SQLITE_OK ? 0 : database_error(database, result, err);
+}
+
+int database_step(struct database *database, sqlite3_stmt *statement, bool *row, struct err *err)
+{
+    int result = sqlite3_step(statement);
+    *row = result == SQLITE_ROW;
+    if (result == SQLITE_ROW || result == SQLITE_DONE) {
+        return 0;
+    }
+    database_error(database, result, err);
+    sqlite3_reset(statement);
+    return -1;
+}
+
+int database_run(struct database *database, sqlite3_stmt *statement, struct err *err)
+{
+    bool row;
+    if (database_step(database, statement, &row, err) != 0) {
+        return -1;
+    }
+    sqlite3_reset(statement);
+    return 0;
+}
+
+int database_number(struct database *database, const char *sql, bool *found, int64_t *number, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    if (database_prepare(database, sql, &statement, err) != 0) {
+        return -1;
+    }
+    int failed = database_step(database, statement, found, err);
+    *number = failed == 0 && *found ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_finalize(statement);
+    return failed;
+}
+
+void database_bind_slice(sqlite3_stmt *statement, int index, struct slice slice)
+{
+    if (slice_is_null(slice)) {
+        sqlite3_bind_null(statement, index);
+    } else {
+        sqlite3_bind_blob64(statement, index, slice.data, slice.size, SQLITE_STATIC);
+    }
+}
+
+struct slice database_column_slice(sqlite3_stmt *statement, int column)
+{
+    if (sqlite3_column_type(statement, column) == SQLITE_NULL) {
+        return SLICE_NULL;
+    }
+    const void *data = sqlite3_column_blob(statement, column);
+    return slice_of(data != NULL ? data : "", (size_t)sqlite3_column_bytes(statement, column));
+}
+
+int database_checkpoint(struct database *database, struct err *err)
+{
+    int result = sqlite3_wal_checkpoint_v2(database->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return result == SQLITE_OK || result == SQLITE_BUSY ? 0 : database_error(database, result, err);
+}
+
+/* Opening. */
+
+static int read_header(struct database *database, int64_t *application_id, int64_t *format, int64_t *objects,
+                       struct err *err)
+{
+    bool found;
+    return database_number(database, SQL_GET_APPLICATION, &found, application_id, err) != 0 ||
+                   database_number(database, SQL_GET_FORMAT, &found, format, err) != 0 ||
+                   database_number(database, SQL_COUNT_OBJECTS, &found, objects, err) != 0
+               ? -1
+               : 0;
+}
+
+static int64_t random_pair(void)
+{
+    int64_t pair = 0;
+    while (pair == 0 && getrandom(&pair, sizeof pair, 0) != sizeof pair) {
+    }
+    return pair;
+}
+
+static int add_identity(struct database *database, struct database_identity *identity, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    if (database_prepare(database, SQL_ADD_IDENTITY, &statement, err) != 0) {
+        return -1;
+    }
+    sqlite3_bind_text(statement, 1, identity->app, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, identity->worker, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 3, identity->pair);
+    int failed = database_run(database, statement, err);
+    sqlite3_finalize(statement);
+    return failed;
+}
+
+/* One transaction, so that a file is either new or complete. */
+static int make_schema(struct database *database, struct database_identity *identity, struct err *err)
+{
+    char header[128];
+    snprintf(header, sizeof header, SQL_SET_HEADER, (unsigned)identity->application_id, SQL_FORMAT_VERSION);
+    if (identity->pair == 0) {
+        identity->pair = random_pair();
+    }
+    if (database_execute(database, SQL_NEW_FILE, err) != 0 || database_execute(database, SQL_BEGIN, err) != 0) {
+        return -1;
+    }
+    if (database_execute(database, header, err) != 0 || database_execute(database, SQL_MAKE_IDENTITY, err) != 0 ||
+        database_execute(database, identity->schema, err) != 0 || add_identity(database, identity, err) != 0 ||
+        database_execute(database, SQL_COMMIT, err) != 0) {
+        sqlite3_exec(database->handle, SQL_ROLLBACK, NULL, NULL, NULL);
+        return -1;
+    }
+    return 0;
+}
+
+static int check_owner(struct database *database, sqlite3_stmt *statement, struct database_identity *identity,
+                       struct err *err)
+{
+    const char *app = (const char *)sqlite3_column_text(statement, 0);
+    const char *worker = (const char *)sqlite3_column_text(statement, 1);
+    int64_t pair = sqlite3_column_int64(statement, 2);
+    if (app == NULL || worker == NULL || strcmp(app, identity->app) != 0 || strcmp(worker, identity->worker) != 0) {
+        return err_set(err, ERR_FATAL, ERR_CORRUPT, "The state file %s belongs to worker %s of app %s.", database->path,
+                       worker != NULL ? worker : "?", app != NULL ? app : "?");
+    }
+    if (identity->pair != 0 && identity->pair != pair) {
+        return err_set(err, ERR_FATAL, ERR_CORRUPT, "The state file %s was not made together with the one beside it.",
+                       database->path);
+    }
+    identity->pair = pair;
+    return 0;
+}
+
+static int check_identity(struct database *database, struct database_identity *identity, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    bool row = false;
+    if (database_prepare(database, SQL_GET_IDENTITY, &statement, err) != 0) {
+        return err_set(err, ERR_FATAL, ERR_CORRUPT, "The state file %s does not say whose it is.", database->path);
+    }
+    int failed = database_step(database, statement, &row, err);
+    if (failed == 0) {
+        failed =
+            row ? check_owner(database, statement, identity, err)
+                : err_set(err, ERR_FATAL, ERR_CORRUPT, "The state file %s does not say whose it is.", database->path);
+    }
+    sqlite3_finalize(statement);
+    return failed;
+}
+
+static int check_header(struct database *database, struct database_identity *identity, bool *made, struct err *err)
+{
+    int64_t application_id;
+    int64_t format;
+    int64_t objects;
+    if (read_header(database, &application_id, &format, &objects, err) != 0) {
+        return -1;
+    }
+    *made = application_id == 0 && format == 0 && objects == 0;
+    if (*made) {
+        return make_schema(database, identity, err);
+    }
+    if ((uint32_t)application_id != identity->application_id) {
+        return err_set(err, ERR_FATAL, ERR_CORRUPT, "The file %s is no state file of Tidemill.", database->path);
+    }
+    if (format != SQL_FORMAT_VERSION) {
+        return err_set(err, ERR_FATAL, ERR_CORRUPT, "The state file %s has format %lld; this version knows format %d.",
+                       database->path, (long long)format, SQL_FORMAT_VERSION);
+    }
+    return check_identity(database, identity, err);
+}
+
+static int configure(struct database *database, enum database_role role, struct err *err)
+{
+    sqlite3_busy_timeout(database->handle, BUSY_TIMEOUT_MS);
+    sqlite3_db_config(database->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(database->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    /* Closing a worker must be quick: its WAL is read again by the next open, or moved by the next merge. */
+    sqlite3_db_config(database->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    char sql[512];
+    snprintf(sql, sizeof sql, "%s%s; PRAGMA cache_size = -%d", SQL_SETTINGS,
+             role == DATABASE_MERGER ? "FULL" : "NORMAL", CACHE_KIB);
+    return database_execute(database, sql, err);
+}
+
+int database_open(struct database *database, const char *path, struct database_identity *identity,
+                  enum database_role role, bool *made, struct err *err)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (role == DATABASE_OWNER ? SQLITE_OPEN_CREATE : 0);
+    database->path = memory_copy_text(path);
+    database->handle = NULL;
+    int result = sqlite3_open_v2(path, &database->handle, flags, NULL);
+    if (result != SQLITE_OK) {
+        database_error(database, result, err);
+        database_close(database);
+        return -1;
+    }
+    if (configure(database, role, err) != 0 || check_header(database, identity, made, err) != 0) {
+        database_close(database);
+        return -1;
+    }
+    return 0;
+}
+
+void database_close(struct database *database)
+{
+    sqlite3_close(database->handle);
+    free(database->path);
+    *database = (struct database){NULL, NULL};
+}

@@ -1,0 +1,132 @@
+/* Entries in memory: an open-addressing hash table that knows what changed since the last commit, what is committed but
+ * not merged into the rows yet, and what is clean and may be evicted.
+ *
+ * An entry costs 16 bytes beside its key and value, and about 12 in the slots. A change or an unmerged commit costs a
+ * track (24 bytes and a place in a list) as long as it lasts, so commit, rollback and retirement touch only what they
+ * concern. The entry as of the last commit is kept while it is dirty: rollback is exact.
+ * Ownership: the table owns its entries; a pointer to one is valid until the next call that is not const. `usage` and
+ * `order` are borrowed; the table keeps both up to date.
+ */
+#ifndef TIDEMILL_STORE_TABLE_H
+#define TIDEMILL_STORE_TABLE_H
+
+#include "base/bytes.h"
+#include "store/order.h"
+#include "store/slab.h"
+
+#define TABLE_LARGEST ((size_t)256 * 1024 * 1024) /* key and value together */
+
+#define TABLE_LONG UINT16_MAX          /* key_size: both sizes stand in 8 bytes before the key */
+#define TABLE_DELETED UINT16_MAX       /* value_size of a short entry */
+#define TABLE_USED ((uint32_t)1 << 31) /* in `track`: used since the clock hand came by */
+
+struct table_entry {
+    int64_t timestamp;
+    uint32_t track; /* 0: clean */
+    uint16_t key_size;
+    uint16_t value_size;
+    unsigned char data[]; /* key, then value */
+};
+
+static inline uint32_t table_long_size(const struct table_entry *entry, size_t index)
+{
+    uint32_t size;
+    memcpy(&size, entry->data + index * sizeof size, sizeof size);
+    return size;
+}
+
+static inline struct slice table_key(const struct table_entry *entry)
+{
+    if (entry->key_size == TABLE_LONG) {
+        return slice_of(entry->data + 8, table_long_size(entry, 0));
+    }
+    return slice_of(entry->data, entry->key_size);
+}
+
+/* Null for a deletion that the rows, the changelog or a rollback may still need. */
+static inline struct slice table_value(const struct table_entry *entry)
+{
+    if (entry->key_size == TABLE_LONG) {
+        uint32_t size = table_long_size(entry, 1);
+        return size == UINT32_MAX ? SLICE_NULL : slice_of(entry->data + 8 + table_long_size(entry, 0), size);
+    }
+    return entry->value_size == TABLE_DELETED ? SLICE_NULL : slice_of(entry->data + entry->key_size, entry->value_size);
+}
+
+static inline bool table_deleted(const struct table_entry *entry)
+{
+    return entry->key_size == TABLE_LONG ? table_long_size(entry, 1) == UINT32_MAX : entry->value_size == TABLE_DELETED;
+}
+
+/* Shared by the tables of a set. */
+struct table_usage {
+    int64_t clean_bytes; /* of entries that may be evicted */
+    int64_t live;        /* entries that are no deletions */
+};
+
+struct table_track;
+
+struct table_list {
+    uint32_t *items;
+    size_t count;
+    size_t capacity;
+};
+
+struct table {
+    uint64_t *slots;
+    size_t capacity;
+    size_t used; /* slots that end no search: entries and removed ones */
+    size_t entries;
+    size_t hand; /* of the clock */
+    struct slab slab;
+    struct table_track *tracks; /* tracks[0] is not used */
+    size_t track_count;
+    size_t track_capacity;
+    uint32_t free_track;
+    struct table_list dirty;       /* in order of the first change */
+    struct table_list unmerged[2]; /* committed before and after the running merge began */
+    int epoch;                     /* which one commits go to */
+    struct table_usage *usage;
+    struct order *order; /* NULL: nobody asked for a range yet */
+};
+
+enum table_change {
+    TABLE_CHANGED,   /* by an operator */
+    TABLE_RESTORED,  /* from a changelog: dirty, but not to be reported as a change */
+    TABLE_COMMITTED, /* from the delta log: committed, not merged */
+    TABLE_CLEAN      /* from the rows: only if the key is not there */
+};
+
+void table_init(struct table *table, struct table_usage *usage);
+void table_free(struct table *table);
+
+struct table_entry *table_find(const struct table *table, struct slice key, uint64_t hash);
+/* For tables that evict: table_find that also tells the clock. */
+struct table_entry *table_use(struct table *table, struct slice key, uint64_t hash);
+/* `value` null: deletion. Key and value together are at most TABLE_LARGEST. Both may be slices of this table's entries.
+ */
+struct table_entry *table_put(struct table *table, struct slice key, uint64_t hash, struct slice value,
+                              int64_t timestamp, enum table_change change);
+
+/* The nth entry changed since the last commit, 0 <= n < dirty.count; `silent` if it was only restored. */
+struct table_entry *table_dirty(const struct table *table, size_t n, bool *silent);
+/* What is dirty becomes unmerged (`merges`), or clean. */
+void table_commit(struct table *table, bool merges);
+/* Back to the last commit. The table must have no order: entries move. */
+void table_rollback(struct table *table);
+
+/* Commits from now on belong to the next merge. The one before must be retired completely. */
+void table_begin_merge(struct table *table);
+/* What was merged becomes clean, at most `limit` entries; returns how many there were. */
+size_t table_retire(struct table *table, size_t limit);
+bool table_retired(const struct table *table);
+
+/* Moves the clock hand over at most `limit` slots and drops clean entries not used lately, until `target` bytes are
+ * dropped. Never `keep`. Returns the bytes dropped. */
+int64_t table_evict(struct table *table, size_t limit, int64_t target, const struct table_entry *keep);
+
+/* All entries, deletions too, in any order: `*at` starts at 0; NULL at the end. */
+struct table_entry *table_each(const struct table *table, size_t *at);
+size_t table_bytes(const struct table *table);
+
+#endif
