@@ -37,7 +37,7 @@ struct host {
     struct bytes scratch; /* for encoding; content ends with the next encode */
     struct arena *arena;  /* of the record: op_arena when bound, `texts` while building */
     struct arena texts;   /* lives as long as the host */
-    int view_metatable;           /* registry reference, for view.c */
+    int view_metatable;   /* registry reference, for view.c */
     const struct clock *clock;
     lua_CFunction test_module; /* opens tidemill.test; NULL outside of tests */
     struct pool pool;

@@ -62,11 +62,26 @@ static int xpcall_done(lua_State *L, int status, lua_KContext node)
     return lua_gettop(L) - 1;
 }
 
+/* The handler of xpcall (upvalue). Inside the watchdog's hook it would run without one, so it does not run then. */
+static int guarded_handler(lua_State *L)
+{
+    if (host_of(L)->final) {
+        return 1;
+    }
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
 static int sandbox_xpcall(lua_State *L)
 {
     luaL_checktype(L, 2, LUA_TFUNCTION);
     lua_pushvalue(L, 1);
-    lua_copy(L, 2, 1);
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, guarded_handler, 1);
+    lua_replace(L, 1);
     lua_pushboolean(L, 1);
     lua_replace(L, 2);
     lua_insert(L, 3); /* handler, true, function, arguments */
@@ -100,13 +115,12 @@ static int sandbox_setmetatable(lua_State *L)
  * interpreter. */
 static int sandbox_load(lua_State *L)
 {
-    bool environment = !lua_isnone(L, 4);
-    lua_settop(L, 4);
+    lua_settop(L, lua_isnone(L, 4) ? 3 : 4);
     lua_pushliteral(L, "t");
     lua_replace(L, 3);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
-    lua_call(L, environment ? 4 : 3, LUA_MULTRET);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
     return lua_gettop(L);
 }
 

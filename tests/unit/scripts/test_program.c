@@ -38,7 +38,7 @@ START_TEST(scripts_that_do_not_build_are_refused)
     refused("require('tidemill').app { id = 'a', thread = 3 }", "pipeline.lua:1: tm.app: ");
     ck_assert_ptr_nonnull(strstr(fixture.err.text, "threads"));
     refused("require('tidemill').app { id = 'a', threads = {} }", "the setting threads can't be a table");
-    refused("require('tidemill').app {}", "pipeline.lua:1: tm.app needs a id");
+    refused("require('tidemill').app {}", "pipeline.lua:1: tm.app");
     refused(HEAD "app:stream('in', { name = 'x' }) app:stream('in2', { name = 'x' })", "Duplicate name");
     refused(HEAD "local x = math.random()", "math.random can't be called while the script is being built");
     refused("error({ message = 'a table' })", "a table");
