@@ -62,10 +62,8 @@ static int begin(struct local *local, struct err *err)
  * COMMIT is a single page. */
 static int flush_pages(struct local *local, struct err *err)
 {
-    if (sqlite3_db_cacheflush(local->writer.handle) != SQLITE_OK) {
-        return local_db_fail(&local->writer, err);
-    }
-    return 0;
+    int code = sqlite3_db_cacheflush(local->writer.handle);
+    return code == SQLITE_OK ? 0 : local_db_fail_code(&local->writer, code, err);
 }
 
 static int commit_transaction(struct local *local, struct err *err)

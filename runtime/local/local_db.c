@@ -15,6 +15,7 @@
 #define FILE_NAME "log.db"
 #define DEFAULT_PAGE_SIZE 8192
 #define BUSY_LIMIT_MS 30000
+#define CHECKPOINT_TRIES 1000 /* each takes a millisecond or more */
 #define QUICK_CHECK_MS 10000
 #define PROGRESS_STEPS 10000
 
@@ -50,9 +51,9 @@ static const struct failure failures[] = {
     {SQLITE_NOMEM, ERR_FATAL, ERR_MEMORY, "Give the process more memory"},
 };
 
-static struct failure failure_of(sqlite3 *handle)
+static struct failure failure_of(sqlite3 *handle, int code)
 {
-    int code = handle != NULL ? sqlite3_errcode(handle) & 0xff : SQLITE_NOMEM;
+    code &= 0xff;
     if (code == SQLITE_IOERR) {
         int reason = sqlite3_system_errno(handle);
         if (reason == ENOSPC || reason == EFBIG || reason == EDQUOT) {
@@ -69,9 +70,15 @@ static struct failure failure_of(sqlite3 *handle)
 
 int local_db_fail(struct local_db *db, struct err *err)
 {
-    struct failure failure = failure_of(db->handle);
+    return local_db_fail_code(db, sqlite3_extended_errcode(db->handle), err);
+}
+
+int local_db_fail_code(struct local_db *db, int code, struct err *err)
+{
+    struct failure failure = failure_of(db->handle, code);
     char reason[256];
-    snprintf(reason, sizeof reason, "%s", db->handle != NULL ? sqlite3_errmsg(db->handle) : "out of memory");
+    bool last = sqlite3_extended_errcode(db->handle) == code;
+    snprintf(reason, sizeof reason, "%s", last ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code));
     if (failure.err_code != ERR_CORRUPT) {
         return err_set(err, failure.class, failure.err_code, "The log %s can't be used: %s. %s.", db->path, reason,
                        failure.advice);
@@ -204,6 +211,27 @@ static int wait_for_others(void *self, int tries)
     }
     clock_sleep_ms(pause_ms);
     return 1;
+}
+
+static int wait_a_moment(void *self, int tries)
+{
+    (void)self;
+    clock_sleep_ms(1);
+    return tries < CHECKPOINT_TRIES;
+}
+
+/* A checkpoint that fails is no error: the next one does its work. */
+void local_db_checkpoint(struct local_db *db, bool restart)
+{
+    int mode = restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
+    int tries = 0;
+    sqlite3_busy_handler(db->handle, wait_a_moment, NULL);
+    /* For a checkpoint of somebody else the busy handler is not called. */
+    while (sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL) == SQLITE_BUSY && restart &&
+           wait_a_moment(NULL, tries)) {
+        tries++;
+    }
+    sqlite3_busy_handler(db->handle, wait_for_others, NULL);
 }
 
 static int configure(struct local_db *db, enum local_db_use use, struct err *err)

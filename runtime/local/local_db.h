@@ -47,9 +47,16 @@ int local_db_exec(struct local_db *db, enum local_sql sql, struct err *err);
 /* Rolls back if a transaction is open; keeps whatever `err` says. */
 void local_db_rollback(struct local_db *db);
 
+/* Copies the write-ahead log into the file; `restart`: waits a second or two for readers and other
+ * checkpoints, so that it
+ * begins anew after. */
+void local_db_checkpoint(struct local_db *db, bool restart);
+
 /* Fills `err` from the connection's last error: ERR_RETRY for what may pass (full, busy, I/O), else ERR_FATAL; returns
  * -1. */
 int local_db_fail(struct local_db *db, struct err *err);
+/* The same for the result code of a call that leaves no error in the connection. */
+int local_db_fail_code(struct local_db *db, int code, struct err *err);
 /* Text column; "" for NULL. Valid until the next step. */
 const char *local_db_text(sqlite3_stmt *statement, int column);
 

@@ -35,7 +35,6 @@ static void ask_for_checkpoint(struct local_maintenance *maintenance)
     pthread_mutex_unlock(&maintenance->lock);
 }
 
-/* A checkpoint that fails is no error: the next one does its work. */
 void local_maintenance_checkpoint(struct local *local)
 {
     if (local->wal_pages < local->wal_checkpointed) {
@@ -47,7 +46,7 @@ void local_maintenance_checkpoint(struct local *local)
         return;
     }
     if (bytes >= CHECKPOINT_NOW_BYTES || maintenance == NULL) {
-        sqlite3_wal_checkpoint_v2(local->writer.handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        local_db_checkpoint(&local->writer, true);
         local->wal_checkpointed = local->wal_pages;
     } else {
         ask_for_checkpoint(maintenance);
@@ -66,7 +65,7 @@ static void run_checkpoint(struct local_maintenance *maintenance)
 {
     struct err err = {0};
     if (open_own(maintenance, &err) == 0) {
-        sqlite3_wal_checkpoint_v2(maintenance->db.handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        local_db_checkpoint(&maintenance->db, false);
     }
 }
 
