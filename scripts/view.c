@@ -402,17 +402,19 @@ static int index_mark(lua_State *L)
                       luaL_tolstring(L, 2, NULL));
 }
 
-/* `next` of the base library (upvalue 1) with an error that says what to do about views. */
+/* `next` as the base library has it, with an error that says what to do about views. */
 static int next_of_table(lua_State *L)
 {
     if (view_is(L, 1)) {
         return luaL_error(L, "next does not work on a JSON value; use pairs(value), or next(tm.copy(value))");
     }
-    int arguments = lua_gettop(L);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, arguments, LUA_MULTRET);
-    return lua_gettop(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 2);
+    if (lua_next(L, 1)) {
+        return 2;
+    }
+    lua_pushnil(L);
+    return 1;
 }
 
 /* ---- registration ---- */
@@ -451,10 +453,6 @@ void view_install(lua_State *L)
     push_metatable(L, mark_methods, "constant");
     lua_setmetatable(L, -2);
     lua_pop(L, 1);
-    if (lua_getglobal(L, "next") == LUA_TFUNCTION) {
-        lua_pushcclosure(L, next_of_table, 1);
-        lua_setglobal(L, "next");
-    } else {
-        lua_pop(L, 1);
-    }
+    lua_pushcfunction(L, next_of_table);
+    lua_setglobal(L, "next");
 }
