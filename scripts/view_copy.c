@@ -15,30 +15,38 @@ static void copy_value(lua_State *L, int index, const struct ring *outer);
 
 /* ---- of text ---- */
 
-static void decode_value(lua_State *L, struct slice json);
+static void decode_value(lua_State *L, struct host *host, struct slice json);
 
-static void decode_object(lua_State *L, struct slice json)
+static void push_string(lua_State *L, struct host *host, struct slice json)
+{
+    struct slice text = view_string(host->arena, json);
+    lua_pushlstring(L, (const char *)text.data, text.size);
+}
+
+static void decode_object(lua_State *L, struct host *host, struct slice json)
 {
     struct json_walk walk = json_walk(json);
     struct slice name;
     struct slice value;
+    luaL_checkstack(L, 6, "JSON nested too deeply");
     lua_createtable(L, 0, 4);
     while (json_next_member(&walk, &name, &value)) {
-        decode_value(L, slice_of(name.data - 1, name.size + 2));
-        decode_value(L, value);
+        push_string(L, host, slice_of(name.data - 1, name.size + 2));
+        decode_value(L, host, value);
         lua_rawset(L, -3);
     }
 }
 
 /* An empty list is marked, or it would be written as an object. */
-static void decode_array(lua_State *L, struct slice json)
+static void decode_array(lua_State *L, struct host *host, struct slice json)
 {
     struct json_walk walk = json_walk(json);
     struct slice value;
     lua_Integer count = 0;
+    luaL_checkstack(L, 6, "JSON nested too deeply");
     lua_createtable(L, 4, 0);
     while (json_next_element(&walk, &value)) {
-        decode_value(L, value);
+        decode_value(L, host, value);
         lua_rawseti(L, -2, ++count);
     }
     if (count == 0) {
@@ -46,18 +54,39 @@ static void decode_array(lua_State *L, struct slice json)
     }
 }
 
-static void decode_value(lua_State *L, struct slice json)
+static void push_number(lua_State *L, struct slice json)
 {
-    luaL_checkstack(L, 6, "JSON nested too deeply");
-    switch (json_type(json)) {
-    case JSON_OBJECT:
-        decode_object(L, json);
+    int64_t integer;
+    double real;
+    if (json_number(json, &integer, &real)) {
+        lua_pushinteger(L, integer);
+    } else {
+        lua_pushnumber(L, real);
+    }
+}
+
+/* A value without white space around it. */
+static void decode_value(lua_State *L, struct host *host, struct slice json)
+{
+    switch (json.data[0]) {
+    case '{':
+        decode_object(L, host, json);
         break;
-    case JSON_ARRAY:
-        decode_array(L, json);
+    case '[':
+        decode_array(L, host, json);
+        break;
+    case '"':
+        push_string(L, host, json);
+        break;
+    case 't':
+    case 'f':
+        lua_pushboolean(L, json.data[0] == 't');
+        break;
+    case 'n':
+        view_push_null(L);
         break;
     default:
-        view_push(L, json);
+        push_number(L, json);
         break;
     }
 }
@@ -116,7 +145,7 @@ static void copy_view(lua_State *L, int index, const struct ring *ring)
 {
     struct view *view = view_require(L, index);
     if (!view_touched(L, index)) {
-        decode_value(L, slice_of(view->data, view->size));
+        decode_value(L, host_of(L), json_trim(slice_of(view->data, view->size)));
         return;
     }
     view_index_build(host_of(L)->arena, view);
