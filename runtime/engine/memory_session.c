@@ -240,8 +240,10 @@ static int choose_partition(struct output *output, int32_t wanted, const struct 
     }
     if (wanted >= 0) {
         *partition = wanted;
+    } else if (slice_is_null(record->key)) {
+        *partition = output->sticky;
     } else {
-        *partition = slice_is_null(record->key) ? output->sticky : hash_partition(record->key, output->count);
+        *partition = output->count > 1 ? hash_partition(record->key, output->count) : 0;
     }
     return 0;
 }
