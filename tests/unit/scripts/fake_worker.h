@@ -211,6 +211,7 @@ static inline void fixture_write(struct fixture *fixture, const char *name, cons
 static inline void fixture_init(struct fixture *fixture)
 {
     *fixture = (struct fixture){0};
+    arrived_count = 0;
     snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/tidemill-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(fixture->folder));
     snprintf(fixture->path, sizeof(fixture->path), "%s/pipeline.lua", fixture->folder);
