@@ -15,7 +15,7 @@
 #define FILE_NAME "log.db"
 #define DEFAULT_PAGE_SIZE 8192
 #define BUSY_LIMIT_MS 30000
-#define CHECKPOINT_TRIES 1000 /* each takes a millisecond or more */
+#define CHECKPOINT_WAIT_MS 1000
 #define QUICK_CHECK_MS 10000
 #define PROGRESS_STEPS 10000
 
@@ -213,24 +213,23 @@ static int wait_for_others(void *self, int tries)
     return 1;
 }
 
-static int wait_a_moment(void *self, int tries)
+static int wait_a_moment(void *deadline, int tries)
 {
-    (void)self;
+    (void)tries;
     clock_sleep_ms(1);
-    return tries < CHECKPOINT_TRIES;
+    return !past_deadline(deadline);
 }
 
 /* A checkpoint that fails is no error: the next one does its work. */
 void local_db_checkpoint(struct local_db *db, bool restart)
 {
     int mode = restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
-    int tries = 0;
-    sqlite3_busy_handler(db->handle, wait_a_moment, NULL);
-    /* For a checkpoint of somebody else the busy handler is not called. */
-    while (sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL) == SQLITE_BUSY && restart &&
-           wait_a_moment(NULL, tries)) {
-        tries++;
-    }
+    int64_t deadline = clock_monotonic_ns(&CLOCK_SYSTEM) + CHECKPOINT_WAIT_MS * INT64_C(1000000);
+    int code = SQLITE_OK;
+    sqlite3_busy_handler(db->handle, wait_a_moment, &deadline);
+    do { /* for a checkpoint of somebody else the busy handler is not called */
+        code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);
+    } while (code == SQLITE_BUSY && restart && wait_a_moment(&deadline, 0));
     sqlite3_busy_handler(db->handle, wait_for_others, NULL);
 }
 

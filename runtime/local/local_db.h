@@ -47,9 +47,8 @@ int local_db_exec(struct local_db *db, enum local_sql sql, struct err *err);
 /* Rolls back if a transaction is open; keeps whatever `err` says. */
 void local_db_rollback(struct local_db *db);
 
-/* Copies the write-ahead log into the file; `restart`: waits a second or two for readers and other
- * checkpoints, so that it
- * begins anew after. */
+/* Copies the write-ahead log into the file; `restart`: waits up to a second for readers and other checkpoints, so that
+ * it begins anew after. */
 void local_db_checkpoint(struct local_db *db, bool restart);
 
 /* Fills `err` from the connection's last error: ERR_RETRY for what may pass (full, busy, I/O), else ERR_FATAL; returns
