@@ -49,7 +49,7 @@ int topic_create_look(struct topic_plan *plan, const struct plan_request *reques
         return -1;
     }
     while (missing != NULL && request->settings->wait_for_topics && !request->dry_run) {
-        log_event(LOG_INFO, "Waiting for a topic that does not exist yet.", log_text("topic", missing));
+        log_event(LOG_INFO, "waiting for a topic that does not exist yet", log_text("topic", missing));
         clock_sleep_ms(WAIT_MS);
         if (look_all(plan, request, &missing, err) != 0) {
             return -1;
@@ -192,7 +192,7 @@ int topic_create_missing(struct topic_plan *plan, const struct plan_request *req
         if (transport->class->create_topic(transport, &spec, err) != 0) {
             return err_wrap(err, "creating the topic \"%s\" with %d partitions", topic->name, (int)topic->partitions);
         }
-        log_event(LOG_INFO, "Created a topic.", log_text("topic", topic->name),
+        log_event(LOG_INFO, "topic created", log_text("topic", topic->name),
                   log_number("partitions", topic->partitions));
         topic->exists = true;
     }

@@ -325,6 +325,29 @@ START_TEST(an_abort_leaves_nothing)
 }
 END_TEST
 
+START_TEST(an_abort_leaves_what_was_committed_before)
+{
+    begin();
+    struct member member;
+    have("in", 1);
+    join(&member, 0);
+    poll(&member);
+    struct output *output = output_of(&member, "out");
+    ck_assert_int_eq(produce(&member, output, "first"), 0);
+    ck_assert_int_eq(commit(&member, 0), 0);
+    ck_assert_int_eq(produce(&member, output, "wrong"), 0);
+    ck_assert_int_eq(class->abort(member.session, &err), 0);
+    ck_assert_int_eq(produce(&member, output, "other"), 0);
+    struct record out;
+    ck_assert(memory_transport_record(transport, "out", 0, 0, &out));
+    ck_assert(slice_equal(out.value, slice_text("first")));
+    class->session_close(member.session);
+    ck_assert(memory_transport_record(transport, "out", 0, 0, &out));
+    ck_assert(slice_equal(out.value, slice_text("first")));
+    end();
+}
+END_TEST
+
 START_TEST(a_session_without_transactions_is_visible_at_once)
 {
     begin();
@@ -913,8 +936,9 @@ END_TEST
 UNIT_MAIN("memory_transport", records_come_back_as_they_went_in, keys_choose_partitions_as_in_java,
           topics_are_described_listed_and_deleted, records_before_the_log_start_are_gone_and_said_so,
           a_transaction_is_visible_at_commit_as_a_whole, an_abort_leaves_nothing,
-          a_session_without_transactions_is_visible_at_once, p3_a_transaction_without_positions_is_refused,
-          null_keys_stick_to_a_partition_per_commit, discarded_outputs_are_counted, fetch_goes_on_where_it_stopped,
+          an_abort_leaves_what_was_committed_before, a_session_without_transactions_is_visible_at_once,
+          p3_a_transaction_without_positions_is_refused, null_keys_stick_to_a_partition_per_commit,
+          discarded_outputs_are_counted, fetch_goes_on_where_it_stopped,
           reading_starts_at_the_committed_offset_or_by_policy, reset_error_refuses_to_choose,
           readers_take_from_all_their_partitions, equal_partitions_of_all_topics_go_together,
           nobody_gets_a_partition_that_another_still_holds, a_member_without_partitions_is_told,

@@ -1,4 +1,4 @@
-#include "base/memory.h"
+#include "base/log.h"
 #include "engine/memory_transport.h"
 #include "engine/topic_plan.h"
 #include "tests/unit/engine/build.h"
@@ -22,6 +22,7 @@ static void begin(void)
 {
     struct memory_transport_config config = {.default_partitions = 1, .timeless = true, .fault = fault};
     ck_assert_int_eq(memory_transport_open(&config, &transport, &err), 0);
+    log_configure(LOG_ERROR, false);
     option_defaults(&app_options, &settings);
     graph = graph_new("shop");
     plan = NULL;
@@ -229,6 +230,22 @@ START_TEST(two_repartitioned_sides_take_the_larger_count)
     struct node *left = build_repartition(graph, build_source(graph, "orders", "p.lua:1"), "left", 0, "p.lua:2");
     struct node *right = build_repartition(graph, build_source(graph, "users", "p.lua:3"), "right", 0, "p.lua:4");
     build_join(graph, left, right, "p.lua:5");
+    make();
+    ck_assert_int_eq(partitions_of("shop-left-repartition"), 8);
+    ck_assert_int_eq(partitions_of("shop-right-repartition"), 8);
+    end();
+}
+END_TEST
+
+START_TEST(a_side_that_is_known_later_counts_too)
+{
+    begin();
+    have("orders", 4);
+    have("users", 8);
+    struct node *left = build_repartition(graph, build_source(graph, "orders", "p.lua:1"), "left", 0, "p.lua:2");
+    struct node *middle = build_repartition(graph, build_source(graph, "users", "p.lua:3"), "middle", 0, "p.lua:4");
+    struct node *right = build_repartition(graph, middle, "right", 0, "p.lua:5");
+    build_join(graph, left, right, "p.lua:6");
     make();
     ck_assert_int_eq(partitions_of("shop-left-repartition"), 8);
     ck_assert_int_eq(partitions_of("shop-right-repartition"), 8);
@@ -490,11 +507,11 @@ UNIT_MAIN("topic_plan", internal_topics_follow_the_inputs, wishes_of_the_script_
           a_missing_topic_is_named_with_its_command, nothing_is_created_when_something_is_missing,
           the_embedded_log_creates_what_is_missing, create_topics_creates_on_kafka_too, a_dry_run_creates_nothing,
           joined_topics_must_have_equal_counts, a_repartitioned_side_takes_the_others_count,
-          two_repartitioned_sides_take_the_larger_count, subtopologies_that_feed_each_other_get_counts,
-          a_changed_count_is_refused_where_state_is, a_changed_count_is_taken_where_no_state_is,
-          a_changelog_must_be_compacted, a_repartition_topic_must_keep_its_records,
-          existing_internal_topics_are_used_again, readers_are_found_by_name_and_pattern,
-          patterns_of_two_readers_may_not_meet, internal_topics_are_not_taken_by_a_pattern,
-          a_global_table_is_not_subscribed, reset_policies_come_from_script_and_settings,
-          the_dead_letter_topic_is_planned_where_it_may_be_needed, a_topic_in_between_is_input_and_written,
-          a_failing_transport_is_reported)
+          two_repartitioned_sides_take_the_larger_count, a_side_that_is_known_later_counts_too,
+          subtopologies_that_feed_each_other_get_counts, a_changed_count_is_refused_where_state_is,
+          a_changed_count_is_taken_where_no_state_is, a_changelog_must_be_compacted,
+          a_repartition_topic_must_keep_its_records, existing_internal_topics_are_used_again,
+          readers_are_found_by_name_and_pattern, patterns_of_two_readers_may_not_meet,
+          internal_topics_are_not_taken_by_a_pattern, a_global_table_is_not_subscribed,
+          reset_policies_come_from_script_and_settings, the_dead_letter_topic_is_planned_where_it_may_be_needed,
+          a_topic_in_between_is_input_and_written, a_failing_transport_is_reported)
