@@ -167,11 +167,23 @@ static const char *node_place(lua_State *L, int options, char place[HOST_PLACE_S
     return place;
 }
 
+/* [-0, +0, e] */
+static const struct codec *codec_option(lua_State *L, int options, const char *field)
+{
+    bool named = lua_getfield(L, options, field) != LUA_TNIL;
+    const struct codec *codec = named ? codec_argument(L, lua_gettop(L), NULL) : NULL;
+    lua_pop(L, 1);
+    return codec;
+}
+
 /* The graph numbers its nodes from 0 without gaps, so the new node's entry is the next one. */
-static void add_host_node(struct host *host)
+static void add_host_node(lua_State *L, struct host *host, int options)
 {
     host->nodes = memory_grow(host->nodes, host->node_count, &host->node_capacity, sizeof(*host->nodes));
-    host->nodes[host->node_count++] = (struct host_node){LUA_NOREF};
+    struct host_node *added = &host->nodes[host->node_count++];
+    *added = (struct host_node){LUA_NOREF, NULL, NULL};
+    added->key_codec = codec_option(L, options, "key_codec");
+    added->value_codec = codec_option(L, options, "value_codec");
 }
 
 /* node(kind, name or nil, parents, options) -> id */
@@ -192,7 +204,7 @@ static int core_node(lua_State *L)
     if (!node) {
         return raise_err(L, &err);
     }
-    add_host_node(host);
+    add_host_node(L, host, 4);
     set_policy(L, node, 4);
     found->create(L, node, 4);
     lua_pushinteger(L, node->id);

@@ -22,6 +22,8 @@ enum host_phase { HOST_BUILDING, HOST_READY, HOST_CALLBACK };
 /* What the script side keeps for a node beside the engine's struct; by node id. */
 struct host_node {
     int policy; /* registry reference of on_error's function, or LUA_NOREF */
+    /* What the node's options name: of its topic, or of its store; NULL: not named. For looking in from outside. */
+    const struct codec *key_codec, *value_codec;
 };
 
 struct host {
