@@ -14,15 +14,15 @@ enum node_role { NODE_OPERATOR, NODE_SOURCE, NODE_SINK };
 
 struct node {
     const struct op *op;
-    void *state;             /* the operator's own */
-    struct worker *worker;   /* set when a worker binds the graph */
+    void *state;           /* the operator's own */
+    struct worker *worker; /* set when a worker binds the graph */
     struct node **children;
-    int *child_parents;      /* child_parents[i]: which parent number this node is for children[i] */
+    int *child_parents; /* child_parents[i]: which parent number this node is for children[i] */
     int child_count;
     struct node **parents;
     int parent_count;
-    int id;                  /* dense, in order of creation */
-    int subtopology;         /* set by graph_finish; -1: belongs to a global table, in every worker that uses it */
+    int id;          /* dense, in order of creation */
+    int subtopology; /* set by graph_finish; -1: belongs to a global table, in every worker that uses it */
     enum node_role role;
     enum op_policy policy;   /* on_error of the node, or of the app */
     bool policy_by_function; /* on_error is a Lua function; scripts/call.c asks it */
@@ -39,12 +39,12 @@ enum topic_role { TOPIC_INPUT, TOPIC_OUTPUT, TOPIC_REPARTITION, TOPIC_GLOBAL, TO
 
 /* One topic that a node reads or writes. */
 struct graph_topic {
-    const char *name;      /* the real one: "<app>-by-user-repartition" for internal ones */
+    const char *name; /* the real one: "<app>-by-user-repartition" for internal ones */
     enum topic_role role;
-    bool pattern;          /* name is a POSIX extended regular expression, role TOPIC_INPUT */
-    int32_t partitions;    /* wished for; 0: derived */
+    bool pattern;       /* name is a POSIX extended regular expression, role TOPIC_INPUT */
+    int32_t partitions; /* wished for; 0: derived */
     struct node *node;
-    const char *reset;     /* "earliest", "latest", "error", or NULL for the app's */
+    const char *reset; /* "earliest", "latest", "error", or NULL for the app's */
 };
 
 /* One store and who uses it. */
@@ -61,7 +61,8 @@ struct graph *graph_new(const char *app);
 void graph_free(struct graph *graph);
 const char *graph_app(const struct graph *graph);
 
-/* Adds a node behind `parents`. `name` NULL: derived from the operator's kind and `place`. Fails on a duplicate name. */
+/* Adds a node behind `parents`. `name` NULL: derived from the operator's kind and `place`. Fails on a duplicate name.
+ */
 struct node *graph_add(struct graph *graph, const struct op *op, enum node_role role, const char *name,
                        const char *place, struct node *const *parents, int parent_count, struct err *err);
 int graph_add_topic(struct graph *graph, struct node *node, const char *name, enum topic_role role, bool pattern,
@@ -102,6 +103,7 @@ int graph_compare(const struct graph *described, const struct graph *bound, stru
 uint64_t graph_store_hash(const struct graph *graph, int store);
 
 enum graph_format { GRAPH_TEXT, GRAPH_DOT, GRAPH_MERMAID, GRAPH_JSON };
-void graph_print(const struct graph *graph, enum graph_format format, struct bytes *out); /* graph_print.c; text is Kafka Streams' describe() */
+void graph_print(const struct graph *graph, enum graph_format format,
+                 struct bytes *out); /* graph_print.c; text is Kafka Streams' describe() */
 
 #endif

@@ -9,26 +9,37 @@
 #include "engine/transport.h"
 
 enum memory_call {
-    MEMORY_POLL, MEMORY_FETCH, MEMORY_PRODUCE, MEMORY_SEND_POSITIONS, MEMORY_COMMIT, MEMORY_ABORT, MEMORY_RECOVER,
-    MEMORY_COMMITTED, MEMORY_READ, MEMORY_DESCRIBE, MEMORY_CREATE, MEMORY_SEEK, MEMORY_CALL_COUNT
+    MEMORY_POLL,
+    MEMORY_FETCH,
+    MEMORY_PRODUCE,
+    MEMORY_SEND_POSITIONS,
+    MEMORY_COMMIT,
+    MEMORY_ABORT,
+    MEMORY_RECOVER,
+    MEMORY_COMMITTED,
+    MEMORY_READ,
+    MEMORY_DESCRIBE,
+    MEMORY_CREATE,
+    MEMORY_SEEK,
+    MEMORY_CALL_COUNT
 };
 
 /* What a call of the fault hook may ask for. */
 enum memory_fault {
     FAULT_NONE,
-    FAULT_RETRY,            /* ERR_RETRY, nothing happened */
-    FAULT_ABORT,            /* ERR_ABORT */
-    FAULT_FENCED,           /* ERR_FENCED; the assignment is lost */
-    FAULT_FATAL,            /* ERR_FATAL */
-    FAULT_UNKNOWN_DONE,     /* commit only: ERR_UNKNOWN although it was committed */
-    FAULT_UNKNOWN_NOT_DONE  /* commit only: ERR_UNKNOWN and it was not */
+    FAULT_RETRY,           /* ERR_RETRY, nothing happened */
+    FAULT_ABORT,           /* ERR_ABORT */
+    FAULT_FENCED,          /* ERR_FENCED; the assignment is lost */
+    FAULT_FATAL,           /* ERR_FATAL */
+    FAULT_UNKNOWN_DONE,    /* commit only: ERR_UNKNOWN although it was committed */
+    FAULT_UNKNOWN_NOT_DONE /* commit only: ERR_UNKNOWN and it was not */
 };
 
 struct memory_transport_config {
-    int32_t default_partitions;  /* of topics created without a count */
-    bool create_topics;          /* a missing topic is made when it is read or written */
-    bool timeless;               /* poll never waits */
-    bool discard_outputs;        /* benchmarks: what sessions produce is counted (watermarks) but not kept */
+    int32_t default_partitions; /* of topics created without a count */
+    bool create_topics;         /* a missing topic is made when it is read or written */
+    bool timeless;              /* poll never waits */
+    bool discard_outputs;       /* benchmarks: what sessions produce is counted (watermarks) but not kept */
     enum memory_fault (*fault)(void *self, enum memory_call call);
     /* Called for every record of a session that becomes visible, in order of production over all topics; may be NULL.
      * The record's bytes live until the transport is closed. Runs under the transport's lock: it must not call back. */

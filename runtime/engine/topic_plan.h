@@ -11,22 +11,23 @@
 
 struct planned_topic {
     const char *name;
-    enum topic_role role;       /* TOPIC_INPUT .. ; changelogs are TOPIC_OUTPUT with `changelog` set */
+    enum topic_role role; /* TOPIC_INPUT .. ; changelogs are TOPIC_OUTPUT with `changelog` set */
     bool changelog;
-    bool internal;              /* made by the runtime */
-    bool written;               /* by this app: an input that is not is external */
-    bool exists;                /* after topic_plan_make without dry_run: always */
+    bool internal; /* made by the runtime */
+    bool written;  /* by this app: an input that is not is external */
+    bool exists;   /* after topic_plan_make without dry_run: always */
     int32_t partitions;
-    int subtopology;            /* that reads it, or whose store it keeps; -1: none, or a global table's topic */
-    const char *store;          /* changelogs: name of the store */
+    int subtopology;   /* that reads it, or whose store it keeps; -1: none, or a global table's topic */
+    const char *store; /* changelogs: name of the store */
 };
 
 struct topic_plan;
 
 /* Asks the transport about every topic, derives partition counts (repartition: given, else the largest of the
- * inputs of the sub-topology that writes it; changelog: as the sub-topology), checks co-partitioned inputs, and creates what may be
- * created: internal topics always; inputs and outputs on the embedded log (`create` true) or with create_topics. A missing topic otherwise: ERR_TOPIC naming it
- * and the `tidemill topics create` command. Existing internal topics with wrong settings: ERR_TOPIC naming them. */
+ * inputs of the sub-topology that writes it; changelog: as the sub-topology), checks co-partitioned inputs, and creates
+ * what may be created: internal topics always; inputs and outputs on the embedded log (`create` true) or with
+ * create_topics. A missing topic otherwise: ERR_TOPIC naming it and the `tidemill topics create` command. Existing
+ * internal topics with wrong settings: ERR_TOPIC naming them. */
 int topic_plan_make(const struct graph *graph, const struct app_settings *settings, struct transport *transport,
                     bool create, bool dry_run, struct topic_plan **plan, struct err *err);
 void topic_plan_free(struct topic_plan *plan);
