@@ -1,0 +1,202 @@
+/* Whole pipelines on the transport in memory: script, operators, state on disk, changelog made, commits included. What
+ * is measured is the engine and the script side; the transport only hands out pointers and counts what is written.
+ *
+ * Beside each stands a bare loop over the same records in the same run: it reads each key and value and copies them, as
+ * any transport has to. Times are CPU times of the one thread that works.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "engine/memory_transport.h"
+#include "engine/stream_thread.h"
+#include "operators/all.h"
+#include "scripts/program.h"
+#include "store/store_driver.h"
+
+struct pipeline {
+    const char *name;
+    const char *script;
+    int records;
+    int keys;
+    int goal_ns;
+    void (*value)(int number, char *text, size_t size);
+};
+
+static void json_value(int number, char *text, size_t size)
+{
+    snprintf(text, size,
+             "{\"id\":%d,\"user_id\":\"u%07d\",\"amount\":%d,\"currency\":\"EUR\",\"items\":[1,2,3],\"address\":{"
+             "\"city\":\"Porto\","
+             "\"zip\":\"4000-%03d\",\"street\":\"Rua das Flores %d\"},\"note\":\"please ring twice\",\"paid\":true}",
+             number, number % 9973, (number * 7919) % 200, number % 1000, number % 97);
+}
+
+static void flight_value(int number, char *text, size_t size)
+{
+    snprintf(text, size,
+             "{\"carrier\":\"C%d\",\"flight\":%d,\"tailnum\":\"N%05d\",\"origin\":\"EWR\",\"dest\":\"IAH\","
+             "\"scheduled\":\"2013-01-01T10:15:00Z\","
+             "\"departure_delay\":%d,\"arrival_delay\":%d,\"air_time\":227,\"distance\":1400}",
+             number % 16, number, number % 99999, number % 90 - 10, number % 70);
+}
+
+static const struct pipeline pipelines[] = {
+    {"pass-through, bytes",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):to('out')\n",
+     2000000, 100000, 100, json_value},
+    {"pass-through, JSON checked",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in'):to('out')\n",
+     2000000, 100000, 0, json_value},
+    {"filter on one JSON field",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in'):filter(function(k, v) return v.amount > 100 end):to('out')\n",
+     2000000, 100000, 300, json_value},
+    {"count, 1M keys",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():count { store = 'counts' }\n",
+     4000000, 1000000, 400, json_value},
+    {"flights-like aggregate in Lua",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in'):group_by_key():aggregate { store = 'sums',\n"
+     "  init = function() return { flights = 0, cancelled = 0, delay = 0, late = 0 } end,\n"
+     "  add = function(k, v, sum)\n"
+     "    sum.flights = sum.flights + 1\n"
+     "    if v.departure_delay == tm.null then sum.cancelled = sum.cancelled + 1\n"
+     "    else sum.delay = sum.delay + v.departure_delay\n"
+     "      if v.departure_delay > 15 then sum.late = sum.late + 1 end end\n"
+     "    return sum end }:to('out')\n",
+     1000000, 16, 2500, flight_value},
+};
+
+static int64_t cpu_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+static void must(int result, const struct err *err)
+{
+    if (result) {
+        fprintf(stderr, "bench: %s\n", err->text);
+        exit(1);
+    }
+}
+
+static void fill(struct transport *transport, const struct pipeline *pipeline)
+{
+    struct err err;
+    for (int i = 0; i < pipeline->records; i++) {
+        char key[32], value[512];
+        uint32_t random = (uint32_t)i * UINT32_C(2654435761);
+        snprintf(key, sizeof(key), "key-%012u", random % (uint32_t)pipeline->keys);
+        pipeline->value(i, value, sizeof(value));
+        struct record record = {.key = slice_text(key), .value = slice_text(value), .timestamp = i};
+        must(memory_transport_append(transport, "in", 0, &record, &err), &err);
+    }
+}
+
+/* The bare loop: every record read and copied once. */
+static double reference(struct transport *transport, const struct pipeline *pipeline)
+{
+    static unsigned char buffer[1024];
+    int64_t began = cpu_ns();
+    struct record record;
+    for (int64_t i = 0; memory_transport_record(transport, "in", 0, i, &record); i++) {
+        memcpy(buffer, record.key.data, record.key.size);
+        memcpy(buffer + record.key.size, record.value.data, record.value.size);
+        __asm__ volatile("" : : "r"(buffer) : "memory");
+    }
+    return (double)(cpu_ns() - began) / pipeline->records;
+}
+
+static double run(struct transport *transport, struct program *program, const char *directory,
+                  const struct pipeline *pipeline)
+{
+    struct err err;
+    struct clock clock = CLOCK_SYSTEM;
+    struct instance *instance;
+    must(program->class->load(program, &instance, &err), &err);
+    struct topic_plan *plan;
+    const struct app_settings *settings = program->class->settings(instance);
+    struct graph *graph = program->class->graph(instance);
+    must(topic_plan_make(graph, settings, transport, true, false, &plan, &err), &err);
+    struct stream_thread_config config = {
+        .settings = settings,
+        .program = program,
+        .graph = graph,
+        .plan = plan,
+        .stores = &sqlite_store_driver,
+        .transport = transport,
+        .clock = &clock,
+        .state_directory = directory,
+        .instance = "0",
+        .threads = 1,
+        .restore_inline = true,
+    };
+    struct stream_thread *thread;
+    must(stream_thread_open(&config, &thread, &err), &err);
+    int64_t began = cpu_ns();
+    bool worked;
+    do {
+        must(stream_thread_step(thread, 1, &worked, &err), &err);
+    } while (!stream_thread_joined(thread) || stream_thread_worker_count(thread) == 0 || !stream_thread_idle(thread));
+    double ns = (double)(cpu_ns() - began) / pipeline->records;
+    must(stream_thread_close(thread, &err), &err);
+    topic_plan_free(plan);
+    program->class->unload(instance);
+    return ns;
+}
+
+static void measure(const struct pipeline *pipeline)
+{
+    char directory[] = "/tmp/tidemill-bench-XXXXXX";
+    if (!mkdtemp(directory)) {
+        exit(1);
+    }
+    char path[64];
+    snprintf(path, sizeof(path), "%s/pipeline.lua", directory);
+    FILE *file = fopen(path, "w");
+    fputs(pipeline->script, file);
+    fclose(file);
+
+    struct err err;
+    struct transport *transport;
+    struct clock clock = CLOCK_SYSTEM;
+    struct memory_transport_config memory = {
+        .default_partitions = 1, .create_topics = true, .timeless = true, .discard_outputs = true, .clock = &clock};
+    must(memory_transport_open(&memory, &transport, &err), &err);
+    fill(transport, pipeline);
+    double bare = reference(transport, pipeline);
+    struct program *program;
+    must(program_open(path, &operators_all, &program, &err), &err);
+    double ns = run(transport, program, directory, pipeline);
+    printf("%-32s %8.0f ns/record  bare loop %4.0f ns  ratio %6.1f", pipeline->name, ns, bare, ns / bare);
+    printf(pipeline->goal_ns ? "  goal %d ns\n" : "\n", pipeline->goal_ns);
+    fflush(stdout);
+    program_close(program);
+    transport->class->close(transport);
+    char command[96];
+    snprintf(command, sizeof(command), "rm -rf %s", directory);
+    if (system(command) != 0) {
+        exit(1);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    log_configure(LOG_ERROR, false);
+    for (size_t i = 0; i < sizeof(pipelines) / sizeof(pipelines[0]); i++) {
+        if (argc < 2 || strstr(pipelines[i].name, argv[1])) {
+            measure(&pipelines[i]);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Every benchmark, one after the other. Each prints its costs beside a bare reference loop of the same run.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+build=${BUILD:-build}
+[ -f "$build/build.ninja" ] || cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release > /dev/null
+cmake --build "$build" --parallel "${JOBS:-$(nproc)}" > /dev/null || exit 1
+for bench in tests/bench/bench_*.c; do
+    name=$(basename "$bench" .c)
+    case $name in
+    *_kafka_*) continue ;; # needs a broker: tests/bench/kafka.sh starts one
+    esac
+    [ -x "$build/tests/$name" ] || continue
+    echo "== $name"
+    "$build/tests/$name" || exit 1
+done
+for script in tests/bench/bench_*.sh; do
+    [ -x "$script" ] || continue
+    echo "== $(basename "$script" .sh)"
+    BUILD=$build "$script" "$build/tidemill" || [ $? = 77 ] || exit 1
+done
