@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define END_TXN 26       /* ApiKey */
+#define LEAVE_GROUP 13 /* ApiKeys */
+#define END_TXN 26
 #define SYSLOG_WARNING 4 /* as the library numbers its log levels */
 
 /* What is buffered of all partitions of one consumer together: payload, and messages of about 400 bytes each in memory.
@@ -48,7 +49,7 @@ static const struct preset defaults[] = {
 static const struct preset fixed[] = {
     {SIDE_CONSUMER, "enable.auto.commit", "false", false},
     {SIDE_CONSUMER, "enable.auto.offset.store", "false", false},
-    {SIDE_CONSUMER, "auto.offset.reset", "error", false},
+    {SIDE_CONSUMER, "auto.offset.reset", "earliest", false}, /* noticed and judged in kafka_input.c */
     {SIDE_CONSUMER, "enable.partition.eof", "true", false},
     {SIDE_CONSUMER, "partition.assignment.strategy", "range", false},
     {SIDE_BOTH, "allow.auto.create.topics", "false", false},
@@ -109,7 +110,7 @@ static rd_kafka_resp_err_t count_request(rd_kafka_t *rk, int socket, const char 
                                          int16_t version, int32_t correlation, size_t size, void *opaque)
 {
     (void)rk, (void)socket, (void)broker, (void)broker_id, (void)version, (void)correlation, (void)size;
-    if (key == END_TXN) {
+    if (key == END_TXN || key == LEAVE_GROUP) {
         struct kafka_client *client = opaque;
         atomic_fetch_add(&client->end_count, 1);
     }
@@ -181,7 +182,8 @@ static int set_given(rd_kafka_conf_t *conf, const struct kafka_properties *prope
     return 0;
 }
 
-static int set_consumer(rd_kafka_conf_t *conf, const struct kafka_client_options *options, struct err *err)
+static int set_consumer(rd_kafka_conf_t *conf, struct kafka_client *client, const struct kafka_client_options *options,
+                        struct err *err)
 {
     /* Without a group the client never looks for a coordinator. */
     if ((options->group != NULL && set(conf, "group.id", options->group, false, false, err) != 0) ||
@@ -198,6 +200,7 @@ static int set_consumer(rd_kafka_conf_t *conf, const struct kafka_client_options
     }
     if (options->role == KAFKA_MEMBER) {
         rd_kafka_conf_set_rebalance_cb(conf, kafka_group_rebalance);
+        rd_kafka_conf_interceptor_add_on_new(conf, "tidemill", intercept, client);
     }
     return 0;
 }
@@ -234,7 +237,7 @@ static int fill(rd_kafka_conf_t *conf, struct kafka_client *client, const struct
         set_presets(conf, side, fixed, sizeof fixed / sizeof fixed[0], err) != 0) {
         return -1;
     }
-    return side == SIDE_CONSUMER ? set_consumer(conf, options, err) : set_producer(conf, client, options, err);
+    return side == SIDE_CONSUMER ? set_consumer(conf, client, options, err) : set_producer(conf, client, options, err);
 }
 
 rd_kafka_t *kafka_conf_client(struct kafka_client *client, const struct kafka_client_options *options, struct err *err)

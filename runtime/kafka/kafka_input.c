@@ -92,12 +92,30 @@ static void fill_record(struct input *input, const rd_kafka_message_t *message, 
     record->partition = input->partition;
 }
 
+/* The library reads on at the log's start when its position has left the log. A gap alone means nothing, transactions
+ * and compaction leave them; a log that begins behind the position, or a step back, tell the difference. */
+static bool has_jumped(struct input *input, int64_t offset)
+{
+    int64_t low = OFFSET_NONE, high = OFFSET_NONE;
+    if (offset == input->position || input->failure != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return false;
+    }
+    rd_kafka_get_watermark_offsets(input->consumer, input->topic, input->partition, &low, &high);
+    if (offset > input->position && low <= input->position) {
+        return false;
+    }
+    input->failure = RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
+    input->found = offset;
+    return true;
+}
+
 /* Anything in the queue that is not a record: the end of the partition, or an error. */
 static void take_event(struct input *input, const rd_kafka_message_t *message)
 {
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        input->at_end = true;
-        if (message->offset > input->position) {
+        if (!has_jumped(input, message->offset)) {
+            input->at_end = true;
+            input->in_step = false;
             input->position = message->offset; /* control and aborted records lie before it (P8) */
         }
     } else if (kafka_error_transient(message->err)) {
@@ -117,7 +135,7 @@ static void reserve(struct input *input, size_t max)
     }
 }
 
-/* Control records behind the last record move the library's position; events would spoil it in some versions. */
+/* Control records behind the last record move the library's position, often a moment later than the record. */
 static void skip_control_records(struct input *input)
 {
     input->place->elems[0].offset = RD_KAFKA_OFFSET_INVALID;
@@ -130,28 +148,22 @@ static void skip_control_records(struct input *input)
 /* The position is gone from the topic: deleted by retention, or lost with the topic itself. */
 static int out_of_range(struct input *input, struct err *err)
 {
-    rd_kafka_topic_partition_list_t *list = input->place;
     int64_t position = input->position;
-    input->failure = RD_KAFKA_RESP_ERR_NO_ERROR;
-    list->elems[0].offset = RD_KAFKA_OFFSET_BEGINNING;
-    if (kafka_admin_offsets(input->transport, input->consumer, list, err) != 0) {
-        input->failure = RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET; /* looked at again by the next fetch */
-        return -1;
-    }
-    int64_t low = list->elems[0].offset;
-    if (position > low || input->reset == RESET_ERROR) {
+    int64_t next = input->found;
+    if (position > next || input->reset == RESET_ERROR) {
         return err_set(
             err, ERR_FATAL, ERR_TOPIC,
             "%s [%d] has no offset %lld any more (it begins at %lld): records are gone that were not read, or "
             "the topic was made anew. Reset the app's positions to go on.",
-            input->topic, input->partition, (long long)position, (long long)low);
+            input->topic, input->partition, (long long)position, (long long)next);
     }
-    list->elems[0].offset = RD_KAFKA_OFFSET_END;
-    if (input->reset == RESET_LATEST && kafka_admin_offsets(input->transport, input->consumer, list, err) != 0) {
-        input->failure = RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
-        return -1;
+    if (input->reset == RESET_LATEST) {
+        input->place->elems[0].offset = RD_KAFKA_OFFSET_END;
+        if (kafka_admin_offsets(input->transport, input->consumer, input->place, err) != 0) {
+            return -1; /* the next fetch tries again */
+        }
+        next = input->place->elems[0].offset;
     }
-    int64_t next = input->reset == RESET_LATEST ? list->elems[0].offset : low;
     log_event(LOG_ERROR, "Records were deleted by the topic's retention before they were read.",
               log_text("topic", input->topic), log_number("partition", input->partition), log_number("from", position),
               log_number("to", next));
@@ -161,7 +173,7 @@ static int out_of_range(struct input *input, struct err *err)
 static int report_failure(struct input *input, struct err *err)
 {
     rd_kafka_resp_err_t code = input->failure;
-    if (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+    if (code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
         return out_of_range(input, err);
     }
     return kafka_error_set(err, ERR_FATAL, code, input->failure_text, "%s [%d] can't be read at offset %lld",
@@ -189,13 +201,19 @@ int kafka_input_take(struct input *input, struct record *records, size_t max, si
             rd_kafka_message_destroy(message);
             continue;
         }
+        /* What stands behind a failure is not handed out, for it would hide the gap. */
+        if (input->failure != RD_KAFKA_RESP_ERR_NO_ERROR || has_jumped(input, message->offset)) {
+            rd_kafka_message_destroy(message);
+            continue;
+        }
         fill_record(input, message, &records[input->message_count]);
         input->messages[input->message_count++] = message;
         input->position = message->offset + 1;
         input->at_end = false;
+        input->in_step = true;
     }
     *count = input->message_count;
-    if (drained && taken > 0 && !input->at_end && input->failure == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (drained && input->in_step && input->failure == RD_KAFKA_RESP_ERR_NO_ERROR) {
         skip_control_records(input);
     }
     return 0;
@@ -206,6 +224,7 @@ int kafka_input_move(struct input *input, int64_t offset, struct err *err)
     kafka_input_release(input);
     input->position = offset;
     input->at_end = false;
+    input->in_step = false;
     input->failure = RD_KAFKA_RESP_ERR_NO_ERROR;
     if (!input->started) {
         return 0; /* it will start there */

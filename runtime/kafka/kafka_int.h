@@ -105,7 +105,7 @@ struct kafka_client {
     struct session *session; /* NULL: an administrative client or a reader */
     char name[KAFKA_TEXT_SIZE];
     _Atomic int denied;           /* authentication failed: the code, else 0 */
-    _Atomic int end_count;        /* EndTxn requests sent since it was set to 0 */
+    _Atomic int end_count;        /* EndTxn or LeaveGroup requests sent since it was set to 0 */
     pthread_mutex_t lock;         /* of reason */
     char reason[KAFKA_TEXT_SIZE]; /* the last error the library reported */
 };
@@ -209,6 +209,7 @@ struct input {
     bool paused;
     bool started; /* assigned to the consumer */
     bool at_end;  /* the last thing read was the end of the partition */
+    bool in_step; /* the library's own position counts: not after a seek, nor (in some versions) after an end */
     int64_t position;
     rd_kafka_message_t **messages; /* of the last batch */
     size_t message_count;
@@ -216,6 +217,7 @@ struct input {
     rd_kafka_topic_partition_list_t *place; /* this partition, for calls that want a list */
     struct arena headers;                   /* of the last batch */
     rd_kafka_resp_err_t failure;            /* stood behind the last batch's records */
+    int64_t found;                          /* with OFFSET_OUT_OF_RANGE: where the library went on reading */
     char failure_text[KAFKA_TEXT_SIZE];
 };
 

@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 
+#define LEAVE_MS 5000 /* how long leaving the group is waited for; later the session timeout does it */
+#define LEAVE_ROUND_MS 5
 #define MISSING_MS 10000 /* a topic just made may be unknown to some broker for a moment */
 
 static int copy_subscription(struct kafka_subscription *copy, const struct subscription *given, struct err *err)
@@ -119,6 +121,31 @@ int kafka_session_open(struct transport *base, const struct session_config *conf
     return 0;
 }
 
+static bool is_member(struct session *session)
+{
+    rd_kafka_consumer_group_metadata_t *metadata = kafka_group_metadata(session);
+    if (metadata != NULL) {
+        rd_kafka_consumer_group_metadata_destroy(metadata);
+    }
+    return metadata != NULL && session->subscription_count > 0;
+}
+
+/* Closing alone keeps a static member in the group, so it unsubscribes, and waits until that was sent to the broker. */
+static void leave_group(struct session *session)
+{
+    bool member = is_member(session);
+    int64_t until = kafka_now_ms(session->transport) + LEAVE_MS;
+    atomic_store(&session->consumer_client.end_count, 0);
+    rd_kafka_unsubscribe(session->consumer);
+    while (member && atomic_load(&session->consumer_client.end_count) == 0 &&
+           (session->input_count > 0 || kafka_now_ms(session->transport) < until)) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(session->consumer, LEAVE_ROUND_MS);
+        if (message != NULL) {
+            rd_kafka_message_destroy(message);
+        }
+    }
+}
+
 static void close_consumer(struct session *session)
 {
     bool leave = !session->config.stay || session->config.dynamic_member;
@@ -127,7 +154,7 @@ static void close_consumer(struct session *session)
     struct kafka_watch *watch =
         kafka_watchdog_arm(watchdog, "Leaving the group", KAFKA_CLOSE_MS + session->config.commit_timeout_ms, true);
     if (leave) {
-        rd_kafka_unsubscribe(session->consumer); /* closing alone keeps a static member in the group */
+        leave_group(session);
     }
     rd_kafka_consumer_close(session->consumer);
     kafka_watchdog_release(watchdog, watch);
