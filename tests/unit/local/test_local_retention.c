@@ -242,6 +242,22 @@ START_TEST(a_tombstone_in_a_batch_left_for_later_is_not_removed_before_its_value
 }
 END_TEST
 
+START_TEST(compaction_begins_in_the_middle_of_a_batch_where_the_log_does)
+{
+    struct log_fixture log;
+    struct clock clock;
+    begin_with_clock(&log, &clock);
+    create_with(&log, (struct topic_spec){.compacted = true});
+    log_put_range(&log, "t", 0, 0, 5);
+    put_one(&log, "3", "new");
+    log_ok(&log, log.class->delete_records(log.transport, "t", 0, 2, &log.err));
+    maintain(&log);
+    log_expect(&log, "t", 0, OFFSET_BEGINNING, "2:2=2 4:4=4 5:3=new ");
+    expect_marks(&log, 2, 6);
+    log_end(&log);
+}
+END_TEST
+
 #define KEYS 500
 #define WRITES 20000
 
@@ -318,4 +334,5 @@ UNIT_MAIN("local_retention", age_counts_from_appending_not_from_the_records_time
           tombstones_stay_for_their_time_and_never_let_a_value_come_back,
           a_changelog_that_nobody_writes_keeps_its_tombstones, L6_compaction_stops_where_the_slowest_group_has_read,
           a_tombstone_in_a_batch_left_for_later_is_not_removed_before_its_value,
-          compaction_of_many_keys_equals_the_last_values, the_background_thread_does_it_all)
+          compaction_begins_in_the_middle_of_a_batch_where_the_log_does, compaction_of_many_keys_equals_the_last_values,
+          the_background_thread_does_it_all)

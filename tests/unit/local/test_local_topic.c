@@ -230,6 +230,11 @@ START_TEST(acknowledged_is_the_end_of_the_last_commit)
     log_commit(&log, session);
     ck_assert_int_eq(log.class->acknowledged(session, output, 0), 2);
     ck_assert_int_eq(log.class->acknowledged(session, output, 1), 1);
+    log_put(&log, session, "t", 0, log_record("c", "1", 0));
+    log_put(&log, session, "t", 1, log_record("c", "1", 0));
+    log_commit(&log, session);
+    ck_assert_int_eq(log.class->acknowledged(session, output, 0), 3);
+    ck_assert_int_eq(log.class->acknowledged(session, output, 1), 2);
     log.class->session_close(session);
     log_end(&log);
 }
