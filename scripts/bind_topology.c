@@ -194,7 +194,7 @@ static int core_node(lua_State *L)
     const char *name = luaL_optstring(L, 2, NULL);
     luaL_checktype(L, 4, LUA_TTABLE);
     lua_settop(L, 4);
-    const struct operator *found = find_operator(L, kind);
+    const struct operator* found = find_operator(L, kind);
     enum node_role role = role_of(L, 4);
     int count;
     struct node **parents = push_parents(L, 3, &count);

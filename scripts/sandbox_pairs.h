@@ -1,8 +1,7 @@
 /* pairs in the same order every time while the script is being built.
  *
- * The order of a Lua table is another one in each state, but every worker must build the same nodes in the same order, also from
- * a script that walks over a table of topics.
- * Ownership: everything belongs to the state.
+ * The order of a Lua table is another one in each state, but every worker must build the same nodes in the same order,
+ * also from a script that walks over a table of topics. Ownership: everything belongs to the state.
  */
 #ifndef TIDEMILL_SCRIPTS_SANDBOX_PAIRS_H
 #define TIDEMILL_SCRIPTS_SANDBOX_PAIRS_H

@@ -81,7 +81,8 @@ static int sandbox_require(lua_State *L)
     const char *name = luaL_checkstring(L, 1);
     lua_settop(L, 1);
     if (lua_getfield(L, lua_upvalueindex(1), name) == LUA_TBOOLEAN && !lua_toboolean(L, -1)) {
-        return luaL_error(L, "require: the module '%s' requires itself, perhaps through others", name);
+        return luaL_error(L, "require: the module '%s' requires itself, perhaps through others, or has failed before",
+                          name);
     }
     if (!lua_isnil(L, -1)) {
         return 1;
