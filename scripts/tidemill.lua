@@ -144,7 +144,8 @@ local app_class = class("the app", app_methods, { global_table = true, source = 
 local stream_class = class("a stream", stream_methods, { process = true, sink = true, outer_join = true }, {
   count = "count needs a grouped stream; write :group_by_key():count { store = ... }",
   reduce = "reduce needs a grouped stream; write :group_by_key():reduce { store = ..., add = ... }",
-  aggregate = "aggregate needs a grouped stream; write :group_by_key():aggregate { store = ..., init = ..., add = ... }",
+  aggregate = "aggregate needs a grouped stream; "
+    .. "write :group_by_key():aggregate { store = ..., init = ..., add = ... }",
   windowed_by = "windowed_by needs a grouped stream; write :group_by_key():windowed_by(...)",
   to_stream = "this is a stream already: leave :to_stream() out",
   suppress = "suppress is a method of tables",
@@ -200,7 +201,8 @@ end
 local function declare_internal(name, method)
   local before = the_app.internal[name]
   if before then
-    core.fail(method .. ": the internal topic " .. quote(name) .. " is made twice, by " .. before .. " too; give { name = ... }")
+    core.fail(method .. ": the internal topic " .. quote(name) .. " is made twice, by " .. before
+      .. " too; give { name = ... }")
   end
   the_app.internal[name] = method
 end
@@ -409,17 +411,17 @@ end
 
 function stream_methods.merge(self, other, options)
   local from = self_of("merge", self, stream_class)
-  local with_ = data[other]
-  if not with_ or with_.class ~= stream_class then
+  local second = data[other]
+  if not second or second.class ~= stream_class then
     core.fail("merge needs another stream, got " .. what(other)
-      .. (with_ and with_.class == table_class and "; write :to_stream() behind it" or ""))
+      .. (second and second.class == table_class and "; write :to_stream() behind it" or ""))
   end
   options = options_of("merge", options, with {})
-  if from.key ~= with_.key then core.fail("merge: the two streams have different key codecs") end
-  local id = node("merge", options, { from.id, with_.id }, {})
-  local count = from.count and with_.count
+  if from.key ~= second.key then core.fail("merge: the two streams have different key codecs") end
+  local id = node("merge", options, { from.id, second.id }, {})
+  local count = from.count and second.count
   return new_stream(from, { id = id, count = count, value = count and from.value or computed_value(from),
-    changed = from.changed or with_.changed, sources = join_lists(from.sources, with_.sources) })
+    changed = from.changed or second.changed, sources = join_lists(from.sources, second.sources) })
 end
 
 function stream_methods.repartition(self, options)
