@@ -143,15 +143,18 @@ static enum commit_step run_commit(struct stream_thread *thread, struct err *err
 
 /* ---- assignment ---- */
 
+/* A pattern may match topics that the app itself keeps, its changelogs: they are in the group's assignment, and not
+ * read. */
+static bool is_read(const struct stream_thread *thread, const struct assigned *assigned)
+{
+    return topic_plan_reader(thread->config.plan, assigned->topic, NULL) >= 0;
+}
+
 /* A worker kept from before an eager rebalance is used again when the group still stands where it committed. */
 static int worker_for(struct stream_thread *thread, const struct assigned *assigned, struct worker **worker,
                       struct err *err)
 {
-    int node;
-    int subtopology = topic_plan_reader(thread->config.plan, assigned->topic, &node);
-    if (subtopology < 0) {
-        return err_set(err, ERR_FATAL, ERR_INTERNAL, "Topic %s was assigned, but nothing reads it.", assigned->topic);
-    }
+    int subtopology = topic_plan_reader(thread->config.plan, assigned->topic, NULL);
     *worker = find_worker(thread, subtopology, assigned->partition);
     if (*worker && !worker_agrees(*worker, assigned)) {
         drop_worker(thread, *worker);
@@ -164,9 +167,8 @@ static bool is_assigned(const struct stream_thread *thread, const struct worker 
                         size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        int node;
         if (list[i].partition == worker_partition(worker) &&
-            topic_plan_reader(thread->config.plan, list[i].topic, &node) == worker_subtopology(worker)) {
+            topic_plan_reader(thread->config.plan, list[i].topic, NULL) == worker_subtopology(worker)) {
             return true;
         }
     }
@@ -206,33 +208,55 @@ static int begin_worker(struct stream_thread *thread, struct worker *worker, str
     return worker_pause(worker, true, err);
 }
 
-static int on_assigned(void *self, const struct assigned *list, size_t count, struct err *err)
+static int open_workers(struct stream_thread *thread, const struct assigned *list, size_t count, struct err *err)
 {
-    struct stream_thread *thread = self;
-    drop_unassigned(thread, list, count);
     for (size_t i = 0; i < count; i++) {
         struct worker *worker;
-        if (worker_for(thread, &list[i], &worker, err)) {
-            thread->failed = true;
+        if (is_read(thread, &list[i]) && worker_for(thread, &list[i], &worker, err)) {
             return -1;
         }
     }
     for (size_t i = 0; i < thread->worker_count; i++) {
         worker_clear_inputs(thread->workers[i]);
     }
+    return 0;
+}
+
+static int tie_inputs(struct stream_thread *thread, const struct assigned *list, size_t count, struct err *err)
+{
     for (size_t i = 0; i < count; i++) {
+        if (!is_read(thread, &list[i])) {
+            if (thread->transport->pause(thread->session, list[i].input, true, err)) {
+                return -1;
+            }
+            continue;
+        }
         struct worker *worker;
         if (worker_for(thread, &list[i], &worker, err) || worker_add_input(worker, &list[i], err)) {
-            thread->failed = true;
             return -1;
         }
     }
+    return 0;
+}
+
+static int begin_workers(struct stream_thread *thread, struct err *err)
+{
     for (size_t i = 0; i < thread->worker_count; i++) {
         struct worker *worker = thread->workers[i];
         if (worker_state(worker) == WORKER_CREATED && begin_worker(thread, worker, err)) {
-            thread->failed = true;
             return -1;
         }
+    }
+    return 0;
+}
+
+static int on_assigned(void *self, const struct assigned *list, size_t count, struct err *err)
+{
+    struct stream_thread *thread = self;
+    drop_unassigned(thread, list, count);
+    if (open_workers(thread, list, count, err) || tie_inputs(thread, list, count, err) || begin_workers(thread, err)) {
+        thread->failed = true;
+        return -1;
     }
     thread->joined = true;
     log_event(LOG_INFO, "partitions assigned", log_text("app", thread->config.settings->id),
