@@ -364,16 +364,22 @@ bool view_is_tombstone(lua_State *L, int index)
     return lua_islightuserdata(L, index) && lua_touserdata(L, index) == &tombstone_mark;
 }
 
-void view_push_list_metatable(lua_State *L)
-{
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &list_key);
-}
-
 void view_mark_list(lua_State *L, int index)
 {
     int table = lua_absindex(L, index);
-    view_push_list_metatable(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &list_key);
     lua_setmetatable(L, table);
+}
+
+bool view_is_list(lua_State *L, int index)
+{
+    if (lua_type(L, index) != LUA_TTABLE || !lua_getmetatable(L, index)) {
+        return false;
+    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &list_key);
+    bool marked = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return marked;
 }
 
 static const char *mark_name(lua_State *L, int index)

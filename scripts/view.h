@@ -37,5 +37,6 @@ bool view_is_null(lua_State *L, int index);
 bool view_is_tombstone(lua_State *L, int index);
 /* Marks the table at `index` as a list (tm.list): it is written as an array even when it is empty. [-0, +0, -] */
 void view_mark_list(lua_State *L, int index);
+bool view_is_list(lua_State *L, int index); /* whether it is a table marked so [-0, +0, -] */
 
 #endif

@@ -245,17 +245,6 @@ static void encode_object(struct encoder *encoder, int index, const struct place
     bytes_append_byte(encoder->out, '}');
 }
 
-static bool is_marked_list(lua_State *L, int index)
-{
-    if (!lua_getmetatable(L, index)) {
-        return false;
-    }
-    view_push_list_metatable(L);
-    bool marked = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return marked;
-}
-
 /* Every key must be one of 1 .. length, and none of these may be missing. */
 static void require_list(struct encoder *encoder, int index, lua_Integer length, const struct place *place)
 {
@@ -278,7 +267,7 @@ static void require_list(struct encoder *encoder, int index, lua_Integer length,
 static void encode_table(struct encoder *encoder, int index, const struct place *place)
 {
     lua_Integer length = (lua_Integer)lua_rawlen(encoder->L, index);
-    if (length > 0 || is_marked_list(encoder->L, index)) {
+    if (length > 0 || view_is_list(encoder->L, index)) {
         require_list(encoder, index, length, place);
         encode_list(encoder, index, length, place);
     } else {

@@ -52,7 +52,6 @@ struct view *view_require(lua_State *L, int index);
 void view_get(lua_State *L, int index, struct view *view, int key);
 /* The decoded text of a string value (quotes included), in the arena when it has escapes. */
 struct slice view_string(struct arena *arena, struct slice json);
-void view_push_list_metatable(lua_State *L); /* [-0, +1, -] */
 
 /* ---- view_index.c: pure, no Lua ---- */
 

@@ -1,0 +1,225 @@
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "operators/all.h"
+#include "scripts/test_run.h"
+#include "store/store_driver.h"
+#include "tests/support/unit.h"
+
+static char directory[32];
+static char test_path[80];
+static struct test_report report;
+static struct err err;
+
+static void write_file(const char *name, const char *text)
+{
+    char path[80];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static const char pipeline[] =
+    "local tm = require 'tidemill'\n"
+    "local app = tm.app 'shop'\n"
+    "app:stream('orders')\n"
+    "  :filter(function(key, order) return order.total > 0 end)\n"
+    "  :map_values(function(key, order) order.total = order.total * 2 return order end)\n"
+    "  :to('doubled')\n"
+    "app:stream('orders'):group_by_key():count { store = 'counts' }:to('counts')\n"
+    "app:stream('numbers', { key = tm.int64, value = tm.double }):to('numbers-out', { key = tm.int64 })\n"
+    "app:stream('bad'):map_values(function(key, value) return value.a.b end):to('bad-out')\n";
+
+static void setup(const char *test)
+{
+    log_configure(LOG_ERROR, false);
+    snprintf(directory, sizeof directory, "/tmp/tidemill-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    write_file("pipeline.lua", pipeline);
+    write_file("shop_test.lua", test);
+    snprintf(test_path, sizeof test_path, "%s/shop_test.lua", directory);
+}
+
+static void teardown(void)
+{
+    char path[80];
+    snprintf(path, sizeof path, "%s/pipeline.lua", directory);
+    unlink(path);
+    unlink(test_path);
+    rmdir(directory);
+    test_report_free(&report);
+}
+
+static int run(const char *filter)
+{
+    struct test_config config = {
+        .file = test_path, .operators = &operators_all, .stores = &sqlite_store_driver, .filter = filter};
+    return test_run_file(&config, &report, &err);
+}
+
+/* Runs a body as one test. */
+static void run_body(const char *body)
+{
+    char text[4096];
+    snprintf(text, sizeof text,
+             "local tm, t = require 'tidemill', require 'tidemill.test'\nt.test('it', function()\n%s\nend)\n", body);
+    setup(text);
+    ck_assert_msg(run(NULL) == 0, "%s", err.text);
+    ck_assert_uint_eq(report.count, 1);
+}
+
+static void expect_pass(const char *body)
+{
+    run_body(body);
+    ck_assert_msg(report.list[0].status == TEST_PASSED, "%s", report.list[0].message);
+    teardown();
+}
+
+static void expect_failure(const char *body, const char *part)
+{
+    run_body(body);
+    ck_assert_int_eq(report.list[0].status, TEST_FAILED);
+    ck_assert_msg(strstr(report.list[0].message, part) != NULL, "\"%s\" is not in \"%s\"", part,
+                  report.list[0].message);
+    ck_assert_msg(strncmp(report.list[0].message, "shop_test.lua:", 14) == 0, "%s", report.list[0].message);
+    teardown();
+}
+
+START_TEST(pipelines_run)
+{
+    expect_pass("local d = t.driver 'pipeline.lua'\n"
+                "d:send('orders', 'o1', { total = 5 }, { at = 1000, headers = { { 'trace', 'x' } } })\n"
+                "d:send('orders', 'o2', { total = 0 })\n"
+                "t.equal(d:topics(), { 'doubled', 'counts' })\n"
+                "t.equal(d:records('doubled'), { { key = 'o1', value = { total = 10 }, timestamp = 1000,\n"
+                "  headers = { { 'trace', 'x' } } } })\n"
+                "t.equal(d:records('doubled'), {})\n"
+                "t.equal(d:values('counts'), { 1, 1 })\n"
+                "t.equal(d:store('counts'):get('o1'), 1)\n"
+                "t.equal(d:store('counts'):get('o9'), nil)\n"
+                "d:send('orders', 'o1', { total = 1 })\n"
+                "local all = {}\n"
+                "for key, value in d:store('counts'):all() do all[#all + 1] = { key, value } end\n"
+                "t.equal(all, { { 'o1', 2 }, { 'o2', 1 } })\n"
+                "local rest = d:records()\n"
+                "t.equal(#rest, 2) t.equal(rest[1].topic, 'doubled') t.equal(rest[2].value, 2)");
+}
+END_TEST
+
+START_TEST(codecs_are_the_topics)
+{
+    expect_pass("local d = t.driver 'pipeline.lua'\n"
+                "d:send('numbers', 5, 1.5, { at = 3 })\n"
+                "d:send('numbers', 6, nil)\n"
+                "t.equal(d:values('numbers-out'), { 1.5, tm.tombstone })\n"
+                "d:send('numbers', 7, 2.5)\n"
+                "t.equal(d:records('numbers-out')[1].key, 7)");
+    expect_failure("t.driver('pipeline.lua'):send('numbers', 'x', 1.5)",
+                   "the int64 codec writes integers, and this is a string");
+    expect_failure("t.driver('pipeline.lua'):send('orders', 5, {})", "the string codec writes strings");
+}
+END_TEST
+
+START_TEST(clock_and_commit)
+{
+    expect_pass("local d = t.driver('pipeline.lua', { partitions = 2 })\n"
+                "d:advance(5000) d:advance('5s') d:commit()\n"
+                "d:send('orders', 'o1', { total = 5 })\n"
+                "t.equal(d:records('doubled')[1].timestamp, 10000)");
+    expect_failure("t.driver('pipeline.lua'):advance(-1)", "The clock can't go back");
+}
+END_TEST
+
+START_TEST(differences_are_shown)
+{
+    expect_pass("t.equal({ 1, { a = {} } }, { 1, { a = tm.list {} } } and { 1, { a = {} } }) t.equal(5, 5.0)");
+    expect_failure("t.equal({ { n = 1, sum = 5 } }, { { n = 1, sum = 6 } })",
+                   "shop_test.lua:3: the values differ\n  [1].sum: expected 6, got 5\n"
+                   "  expected: { { n = 1, sum = 6 } }\n  got:      { { n = 1, sum = 5 } }");
+    expect_failure("t.equal({ 1 }, { 1, 'x' }, 'sums')", "sums: the values differ\n  [2]: is missing, expected \"x\"");
+    expect_failure("t.equal({ a = tm.null }, {})", "a: is not expected, got tm.null");
+    expect_failure("t.equal(1, 2)", "the value: expected 2, got 1");
+    expect_failure("t.fail('no luck')", "shop_test.lua:3: no luck");
+    expect_failure("t.equal({}, tm.list {})", "the value: expected list {}, got {}");
+}
+END_TEST
+
+START_TEST(errors_are_tested)
+{
+    expect_pass("t.throws(function() error('a [b] c') end, '[b]') t.error(function() local x = nil .. 'a' end)");
+    expect_failure("t.throws(function() end, 'x')", "an error was expected that says \"x\", but there was none");
+    expect_failure("t.throws(function() error('a') end, 'x')", "an error was expected that says \"x\"\n  got: ");
+}
+END_TEST
+
+START_TEST(failures_name_the_line)
+{
+    expect_failure("local x = nil\nreturn x.y", "shop_test.lua:4: attempt to index a nil value (local 'x')");
+    expect_failure("t.driver 'none.lua'", "none.lua can't be opened");
+    expect_failure("t.driver('pipeline.lua'):send('none', 'a', {})", "The pipeline does not read the topic \"none\"");
+    expect_failure("t.driver('pipeline.lua'):send('bad', 'a', {})", "attempt to index a nil value (field 'a')");
+    expect_failure("t.driver('pipeline.lua'):store('none')", "the pipeline has no store \"none\"");
+    expect_failure("t.driver('pipeline.lua'):send('orders', 'a', {}, { time = 1 })", "send has no option time");
+    expect_failure("tm.app 'x'", "tm.app");
+    expect_failure("t.equals(1, 1)", "tidemill.test has no function \"equals\"");
+    expect_failure("t.test('inner', function() end)", "can't be called inside one");
+}
+END_TEST
+
+START_TEST(values_outlive_their_record)
+{
+    expect_pass("local d = t.driver 'pipeline.lua'\n"
+                "d:send('orders', 'o1', { total = 5, items = { 1, 2 } })\n"
+                "local value = d:values('doubled')[1]\n"
+                "d:send('orders', 'o1', { total = 6 })\n"
+                "t.equal(type(value), 'table') t.equal(value, { total = 10, items = { 1, 2 } })");
+}
+END_TEST
+
+START_TEST(files_report_all_tests)
+{
+    setup(
+        "local t = require 'tidemill.test'\n"
+        "local shared = t.driver 'pipeline.lua'\n"
+        "local own\n"
+        "t.test('first sum', function() own = t.driver 'pipeline.lua' shared:send('orders', 'a', { total = 1 }) end)\n"
+        "t.test('second sum', function() t.equal(shared:values('doubled'), { { total = 2 } }) end)\n"
+        "t.test('closed', function() own:commit() end)\n");
+    ck_assert_msg(run(NULL) == 0, "%s", err.text);
+    ck_assert_uint_eq(report.count, 3);
+    ck_assert_uint_eq(report.failed, 1);
+    ck_assert_str_eq(report.list[1].name, "second sum");
+    ck_assert_msg(report.list[1].status == TEST_PASSED, "%s", report.list[1].message);
+    ck_assert_ptr_nonnull(strstr(report.list[2].message, "this driver is closed"));
+    ck_assert_str_eq(report.list[0].file, test_path);
+    test_report_free(&report);
+    ck_assert_int_eq(run("second"), 0);
+    ck_assert_uint_eq(report.count, 1);
+    teardown();
+}
+END_TEST
+
+START_TEST(bad_files_are_errors)
+{
+    setup("local x = = 1");
+    ck_assert_int_ne(run(NULL), 0);
+    ck_assert_ptr_nonnull(strstr(err.text, "shop_test.lua:1:"));
+    write_file("shop_test.lua", "error('no')");
+    ck_assert_int_ne(run(NULL), 0);
+    ck_assert_ptr_nonnull(strstr(err.text, "no"));
+    write_file("shop_test.lua", "local t = require 'tidemill.test'");
+    ck_assert_int_ne(run(NULL), 0);
+    ck_assert_ptr_nonnull(strstr(err.text, "declares no test"));
+    write_file("shop_test.lua", "local t = require 'tidemill.test' t.test('a', print) t.test('a', print)");
+    ck_assert_int_ne(run(NULL), 0);
+    ck_assert_ptr_nonnull(strstr(err.text, "two tests with the name \"a\""));
+    ck_assert_uint_eq(report.count, 0);
+    teardown();
+}
+END_TEST
+
+UNIT_MAIN("test_run", pipelines_run, codecs_are_the_topics, clock_and_commit, differences_are_shown, errors_are_tested,
+          failures_name_the_line, values_outlive_their_record, files_report_all_tests, bad_files_are_errors)
