@@ -116,6 +116,7 @@ static int load_rows(struct store_set *set, struct store *store, struct err *err
     if (store->kind == STORE_KEY_VALUE) {
         return 0;
     }
+    store_load_expiry(store, store->rows->expired);
     return rows_last_time(&set->rows, store->rows, &timed, &store->rows_last_time, err) != 0
                ? -1
                : rows_timeless(&set->rows, store->rows, load_timeless, store, err);

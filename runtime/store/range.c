@@ -28,7 +28,7 @@ struct store_cursor {
     struct copied copied;
     struct order_place place; /* of the next entry; backwards: the one before it */
     uint64_t version;         /* of the order when `place` was found */
-    struct bytes passed;      /* key of the last entry taken */
+    struct bytes passed;      /* key of the last entry or row taken */
     bool started;             /* `passed` counts */
 
     struct rows_range rows; /* statement NULL: no rows, or no more */
@@ -76,11 +76,16 @@ static bool peek_order(struct store_cursor *cursor, struct store_entry *entry)
     return true;
 }
 
-static void step_order(struct store_cursor *cursor, struct slice key)
+/* Of rows, too: reading one through may put it into the order behind the cursor's place. */
+static void pass(struct store_cursor *cursor, struct slice key)
 {
     bytes_clear(&cursor->passed);
     bytes_append_slice(&cursor->passed, key);
     cursor->started = true;
+}
+
+static void step_order(struct store_cursor *cursor)
+{
     if (cursor->backwards) {
         order_previous(cursor->store->order, &cursor->place);
     } else {
@@ -100,12 +105,12 @@ static bool peek_memory(struct store_cursor *cursor, struct store_entry *entry)
     return true;
 }
 
-static void step_memory(struct store_cursor *cursor, struct slice key)
+static void step_memory(struct store_cursor *cursor)
 {
     if (cursor->detached) {
         cursor->copied.at++;
     } else {
-        step_order(cursor, key);
+        step_order(cursor);
     }
 }
 
@@ -118,7 +123,7 @@ static void detach(struct store_cursor *cursor)
                                    entry.timestamp};
         copied->entries = memory_grow(copied->entries, copied->count, &copied->capacity, sizeof *copied->entries);
         copied->entries[copied->count++] = copy;
-        step_order(cursor, entry.key);
+        step_order(cursor);
     }
     cursor->detached = true;
 }
@@ -193,8 +198,11 @@ static int take(struct store_cursor *cursor, bool *found, struct store_entry *en
         order = -order;
     }
     *entry = order <= 0 ? memory : cursor->row;
+    if (!cursor->detached) {
+        pass(cursor, entry->key);
+    }
     if (order <= 0) {
-        step_memory(cursor, memory.key);
+        step_memory(cursor);
     }
     if (order >= 0) {
         cursor->row_ready = false; /* its bytes stay until the next step */

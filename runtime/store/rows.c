@@ -84,6 +84,7 @@ static int read_stores(struct rows *rows, sqlite3_stmt *statement, struct err *e
         store->kind = (enum store_kind)sqlite3_column_int(statement, 2);
         store->hash = (uint64_t)sqlite3_column_int64(statement, 3);
         store->since = sqlite3_column_int64(statement, 4);
+        store->expired = (uint64_t)sqlite3_column_int64(statement, 5);
     }
 }
 
@@ -442,19 +443,33 @@ int rows_put(struct rows *rows, struct rows_store *store, const struct store_ent
     return database_run(&rows->database, store->put, err);
 }
 
-int rows_expire(struct rows *rows, const struct rows_store *store, uint64_t time, struct err *err)
+static int delete_expired(struct rows *rows, const struct rows_store *store, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
     if (prepare_for(rows, store, SQL_EXPIRE_ROWS, &statement, err) != 0) {
         return -1;
     }
     struct bytes bound = {NULL, 0, 0};
-    bytes_append_u64(&bound, time);
+    bytes_append_u64(&bound, store->expired);
     database_bind_slice(statement, 1, bytes_slice(&bound));
     int failed = database_run(&rows->database, statement, err);
     sqlite3_finalize(statement);
     bytes_free(&bound);
     return failed;
+}
+
+int rows_expire(struct rows *rows, struct rows_store *store, uint64_t time, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    if (database_prepare(&rows->database, SQL_SET_EXPIRED, &statement, err) != 0) {
+        return -1;
+    }
+    store->expired = time;
+    sqlite3_bind_int64(statement, 1, store->id);
+    sqlite3_bind_int64(statement, 2, (int64_t)time);
+    int failed = database_run(&rows->database, statement, err);
+    sqlite3_finalize(statement);
+    return failed != 0 ? -1 : delete_expired(rows, store, err);
 }
 
 static int set_state(struct rows *rows, int64_t merged, struct slice meta, struct err *err)

@@ -18,8 +18,9 @@ struct rows_store {
     char *name;
     enum store_kind kind;
     uint64_t hash;
-    int64_t since; /* entries in deltas up to this one belong to an earlier store of the same name */
-    char *table;   /* quoted for SQL */
+    int64_t since;    /* entries in deltas up to this one belong to an earlier store of the same name */
+    uint64_t expired; /* entries of earlier times are gone */
+    char *table;      /* quoted for SQL */
     sqlite3_stmt *get;
     sqlite3_stmt *put;
     sqlite3_stmt *delete;
@@ -72,7 +73,7 @@ void rows_release_range(struct rows_range *range);
 /* The merge. Everything between begin and commit is one transaction that ends with what `merged` and `meta` say. */
 int rows_begin(struct rows *rows, struct err *err);
 int rows_put(struct rows *rows, struct rows_store *store, const struct store_entry *entry, struct err *err);
-int rows_expire(struct rows *rows, const struct rows_store *store, uint64_t time, struct err *err);
+int rows_expire(struct rows *rows, struct rows_store *store, uint64_t time, struct err *err);
 int rows_commit(struct rows *rows, int64_t merged, struct slice meta, struct err *err);
 void rows_rollback(struct rows *rows);
 

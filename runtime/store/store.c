@@ -384,7 +384,9 @@ static void doom_segments(struct store *store, uint64_t time)
         store->doomed[store->doomed_count++] = store->segments[i];
     }
     store->segment_count -= count;
-    memmove(store->segments, store->segments + count, store->segment_count * sizeof *store->segments);
+    if (count > 0) {
+        memmove(store->segments, store->segments + count, store->segment_count * sizeof(struct store_segment *));
+    }
     store->recent = NULL;
     store->hand = 0;
 }

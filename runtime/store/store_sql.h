@@ -34,13 +34,14 @@
     "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), merged INTEGER NOT NULL, meta BLOB);"                  \
     "INSERT INTO state VALUES (1, 0, NULL);"                                                                           \
     "CREATE TABLE store (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, kind INTEGER NOT NULL,"      \
-    " hash INTEGER NOT NULL, since INTEGER NOT NULL);"                                                                 \
+    " hash INTEGER NOT NULL, since INTEGER NOT NULL, expired INTEGER NOT NULL);"                                       \
     "CREATE TABLE timeless (store INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"                           \
     " timestamp INTEGER NOT NULL, PRIMARY KEY (store, key)) WITHOUT ROWID"
 #define SQL_GET_STATE "SELECT merged, meta FROM state WHERE id = 1"
 #define SQL_SET_STATE "UPDATE state SET merged = ?1, meta = ?2 WHERE id = 1"
-#define SQL_LIST_STORES "SELECT id, name, kind, hash, since FROM store ORDER BY id"
-#define SQL_ADD_STORE "INSERT INTO store (name, kind, hash, since) VALUES (?1, ?2, ?3, ?4)"
+#define SQL_LIST_STORES "SELECT id, name, kind, hash, since, expired FROM store ORDER BY id"
+#define SQL_ADD_STORE "INSERT INTO store (name, kind, hash, since, expired) VALUES (?1, ?2, ?3, ?4, 0)"
+#define SQL_SET_EXPIRED "UPDATE store SET expired = ?2 WHERE id = ?1"
 #define SQL_DELETE_STORE "DELETE FROM store WHERE id = ?1"
 #define SQL_DELETE_TIMELESS_ROWS "DELETE FROM timeless WHERE store = ?1"
 #define SQL_GET_TIMELESS_ROWS "SELECT key, value, timestamp FROM timeless WHERE store = ?1 ORDER BY key"
