@@ -4,12 +4,12 @@
 
 #define NS_PER_MS INT64_C(1000000)
 
-/* How often other processes are asked for, by the time since something happened last. One question costs about 2 us, so
- * that an idle thread spends less than a ten thousandth of a core. */
+/* How often other processes are asked for, by the time since something happened last: a question costs a few us, most
+ * of them for waking up. */
 static const struct {
     int64_t quiet_ms;
     int64_t step_ms;
-} steps[] = {{500, 1}, {2000, 2}, {10000, 5}, {60000, 20}, {INT64_MAX / NS_PER_MS, 50}};
+} steps[] = {{500, 1}, {2000, 2}, {5000, 5}, {10000, 20}, {INT64_MAX / NS_PER_MS, 50}};
 
 #define IDLE_MS 10000
 

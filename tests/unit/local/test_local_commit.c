@@ -386,6 +386,46 @@ START_TEST(L3_a_commit_that_fails_is_decided_by_the_positions)
 }
 END_TEST
 
+/* A commit whose sync fails is whole in the write-ahead log, and a later process that reads this log anew would take it
+ * for committed, if the recovery had not written over it. */
+START_TEST(L3_the_verdict_of_a_recovery_holds_after_a_crash)
+{
+    struct log_fixture log;
+    int64_t committed = 0;
+    log_begin(&log);
+    log_create(&log, "in", 1);
+    log_create(&log, "out", 1);
+    log_put_range(&log, "in", 0, 0, 10);
+    log.class->close(log.transport);
+    pid_t child = fork();
+    if (child == 0) {
+        log_ok(&log, local_open(&log.config, &log.transport, &log.err));
+        struct session *session = join_app(&log);
+        struct position position = {"in", 0, 1, NULL};
+        log_put(&log, session, "out", 0, log_record("k", "v", 0));
+        log_ok(&log, log.class->commit(session, &position, 1, &log.err));
+        position.offset = 2;
+        log_put(&log, session, "out", 0, log_record("k", "v", 0));
+        atomic_store(&syncs_left, 0);
+        int result = log.class->commit(session, &position, 1, &log.err);
+        atomic_store(&syncs_left, -1);
+        ck_assert_int_eq(result, -1);
+        log_ok(&log, log.class->recover(session, &log.err));
+        expect_all_or_nothing(&log, session, &committed);
+        _exit((int)committed);
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    log_ok(&log, local_open(&log.config, &log.transport, &log.err));
+    struct session *session = join_app(&log);
+    expect_all_or_nothing(&log, session, &committed);
+    ck_assert_int_eq(committed, WEXITSTATUS(status));
+    log.class->session_close(session);
+    log_end(&log);
+}
+END_TEST
+
 START_TEST(a_long_load_keeps_the_write_ahead_log_short)
 {
     struct log_fixture log;
@@ -414,4 +454,4 @@ END_TEST
 UNIT_MAIN("local_commit", threads_commit_together, processes_write_and_read_at_once,
           a_request_that_fails_leaves_the_others_alone, L2_what_was_acknowledged_survives_kill_9,
           L7_a_full_disk_is_waited_for, L3_a_commit_that_fails_is_decided_by_the_positions,
-          a_long_load_keeps_the_write_ahead_log_short)
+          L3_the_verdict_of_a_recovery_holds_after_a_crash, a_long_load_keeps_the_write_ahead_log_short)
