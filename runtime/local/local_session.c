@@ -8,6 +8,9 @@
 #include "local/local_output.h"
 #include "local/local_wait.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 
 struct input {
@@ -39,6 +42,7 @@ struct session {
     size_t position_capacity;
     struct arena texts; /* metadata that `committed` handed out */
     bool shrunk;        /* buffers were given back since the last change */
+    bool declined;      /* nothing was fetched since a poll ended because there was something */
 };
 
 /* ---- opening and closing ---- */
@@ -300,6 +304,7 @@ static int look(struct session *session, bool *event, struct err *err)
         return changed;
     }
     session->shrunk = false;
+    session->declined = false;
     int64_t version = 0;
     if (session->app == NULL) {
         return 0;
@@ -317,10 +322,13 @@ static int look(struct session *session, bool *event, struct err *err)
     return refresh_inputs(session, err);
 }
 
-static bool something_to_fetch(const struct session *session)
+/* What the thread has left alone does not end its next wait, too: it has no room for it now (back-pressure), and would
+ * only go round and round. */
+static bool something_to_fetch(struct session *session)
 {
     for (size_t i = 0; i < session->input_count; i++) {
-        if (!session->inputs[i]->paused && local_cursor_ready(&session->inputs[i]->cursor)) {
+        if (!session->declined && !session->inputs[i]->paused && local_cursor_ready(&session->inputs[i]->cursor)) {
+            session->declined = true;
             return true;
         }
     }
@@ -340,6 +348,9 @@ static void shrink(struct session *session)
         local_output_shrink(output);
     }
     sqlite3_db_release_memory(session->db.handle);
+#ifdef __GLIBC__
+    malloc_trim(0); /* the buffers of a busy time would stay in the heap else */
+#endif
     session->shrunk = true;
 }
 
@@ -370,6 +381,7 @@ int local_session_fetch(struct session *session, struct input *input, struct rec
                         struct err *err)
 {
     *count = 0;
+    session->declined = false;
     if (input->paused) {
         return 0;
     }
@@ -391,7 +403,7 @@ int64_t local_session_position(struct session *session, struct input *input)
 
 int local_session_seek(struct session *session, struct input *input, int64_t offset, struct err *err)
 {
-    (void)session;
+    session->declined = false;
     if (offset < 0 && offset != OFFSET_BEGINNING && offset != OFFSET_END) {
         return err_set(err, ERR_FATAL, ERR_INTERNAL, "Offset %lld of topic %s partition %d can't be sought.",
                        (long long)offset, input->cursor.topic, (int)input->cursor.partition);
@@ -402,8 +414,8 @@ int local_session_seek(struct session *session, struct input *input, int64_t off
 
 int local_session_pause(struct session *session, struct input *input, bool paused, struct err *err)
 {
-    (void)session;
     (void)err;
+    session->declined = false;
     input->paused = paused;
     return 0;
 }

@@ -542,6 +542,28 @@ START_TEST(poll_returns_when_another_process_commits)
 }
 END_TEST
 
+/* A thread without room for more waits although there is something; it is told again when more has come or it fetches.
+ */
+START_TEST(what_was_left_alone_does_not_end_the_next_wait)
+{
+    struct log_fixture log;
+    struct member member;
+    pthread_t thread;
+    log_begin(&log);
+    log_create(&log, "t", 1);
+    log_put_range(&log, "t", 0, 0, 2);
+    join(&log, &member, "t", RESET_EARLIEST);
+    log_ok(&log, log.class->poll(member.session, -1, &log.err));
+    ck_assert_int_eq(pthread_create(&thread, NULL, write_one, &log), 0);
+    log_ok(&log, log.class->poll(member.session, -1, &log.err));
+    ck_assert_int_eq(log.class->known_end(member.session, member.inputs[0]), 3); /* it has waited for the third */
+    pthread_join(thread, NULL);
+    expect_keys(&member, member.inputs[0], "0 1 0 ");
+    leave(&member);
+    log_end(&log);
+}
+END_TEST
+
 /* What all inputs have is taken at one moment: no input runs ahead of what the last poll has seen. */
 START_TEST(fetch_stops_where_the_last_poll_has_looked)
 {
@@ -570,4 +592,5 @@ UNIT_MAIN("local_session", threads_share_partitions_by_number, a_thread_without_
           L6_retention_while_reading_is_noticed, a_position_beyond_the_end_is_an_error,
           positions_are_set_and_removed_only_without_members, L5_a_second_process_of_an_app_is_refused,
           other_apps_run_beside, wake_ends_a_poll_from_another_thread, poll_returns_when_another_thread_commits,
-          poll_returns_when_another_process_commits, fetch_stops_where_the_last_poll_has_looked)
+          poll_returns_when_another_process_commits, what_was_left_alone_does_not_end_the_next_wait,
+          fetch_stops_where_the_last_poll_has_looked)
