@@ -33,7 +33,7 @@ examples() { "$BUILD/tidemill" test examples; }
 cli() { tests/cli/run.sh "$BUILD/tidemill"; }
 tutorial() { tests/examples/docs.sh "$BUILD/tidemill" && tests/examples/tutorial.sh "$BUILD/tidemill"; }
 flights() { tests/examples/flights.sh "$BUILD/tidemill"; }
-kafka() { BUILD=$BUILD tests/kafka/run.sh; }
+kafka() { tests/kafka/run.sh "$BUILD"; }
 address() {
     configure "$BUILD-address" -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DSANITIZE=address;undefined" &&
         cmake --build "$BUILD-address" --parallel "$JOBS" &&

@@ -22,6 +22,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
+python=$("$support/python.sh" "$build") || exit $?
 proxy_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 brokers=$("$support/kafka.sh" start "$work/broker" "$proxy_port")
 code=$?
@@ -44,7 +45,7 @@ wanted() {
 
 run_one() {
     case $1 in
-    *.py) python3 "$1" ;;
+    *.py) "$python" "$1" ;;
     *.sh) bash "$1" ;;
     *) "$1" ;;
     esac
@@ -68,4 +69,5 @@ for test in "$build"/tests/kafka/kafka_*_test "$here"/*_test.py "$here"/*_test.s
     esac
 done
 echo "Kafka tests: $passed passed, $failed failed, $skipped SKIP$names"
-[ $failed -eq 0 ]
+[ $failed -eq 0 ] || exit 1
+[ $skipped -eq 0 ] || exit 77
