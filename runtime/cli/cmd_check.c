@@ -1,0 +1,289 @@
+/* tidemill check: does the pipeline build, and what would it read, write and create. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "cli/columns.h"
+#include "cli/command.h"
+#include "cli/connection.h"
+#include "cli/pipeline.h"
+#include "cli/print.h"
+#include "engine/memory_transport.h"
+#include "engine/topic_plan.h"
+#include "local/local.h"
+
+struct check_options {
+    struct connection_options connection;
+    bool connect;
+    bool json;
+};
+
+struct check {
+    const struct check_options *options;
+    const char *script;
+    struct pipeline pipeline;
+    struct connection connection;
+    struct topic_plan *plan;
+    bool asked; /* a real log was asked: counts and existence are known */
+    struct option_list warnings;
+    struct bytes out;
+};
+
+/* ---- asking ---- */
+
+/* Without a log to ask the plan is made against an empty one, for names and roles. */
+static int open_imaginary(struct check *check, struct err *err)
+{
+    struct memory_transport_config config = {.clock = &CLOCK_SYSTEM};
+    check->connection.embedded = true;
+    return memory_transport_open(&config, &check->connection.transport, err);
+}
+
+static int open_log(struct check *check, struct err *err)
+{
+    const struct check_options *options = check->options;
+    bool kafka;
+    bool wanted = options->connect || options->connection.data != NULL;
+    if (!wanted) {
+        return open_imaginary(check, err);
+    }
+    if (connection_is_kafka(&options->connection, check->pipeline.settings, &kafka, err) != 0) {
+        return -1;
+    }
+    check->asked = kafka || local_exists(connection_data(&options->connection));
+    if (!check->asked) {
+        return open_imaginary(check, err);
+    }
+    if (!kafka && options->connection.data != NULL && local_check(options->connection.data, err) != 0) {
+        return -1;
+    }
+    return connection_open(&options->connection, check->pipeline.settings, CONNECTION_READS, &check->connection, err);
+}
+
+static void warn(struct check *check, const char *text)
+{
+    option_list_add(&check->warnings, text);
+}
+
+/* Kafka counts age from the records' own time: old events in a topic of seven days are gone within minutes. What can't
+ * be found out is passed over, as this is a warning. */
+static void check_age(struct check *check, const struct planned_topic *topic)
+{
+    struct transport *transport = check->connection.transport;
+    struct topic_info info = {0};
+    struct record record;
+    struct reader *reader;
+    struct err ignored;
+    size_t count = 0;
+    struct position position = {topic->name, 0, OFFSET_BEGINNING, NULL};
+    struct reader_config config = {&position, 1, false};
+    if (transport->class->describe_topic(transport, topic->name, &info, &ignored) != 0 || !info.config_known ||
+        !info.deleted_by_age || info.retention_ms < 0 ||
+        transport->class->reader_open(transport, &config, &reader, &ignored) != 0) {
+        return;
+    }
+    if (transport->class->read(reader, 2000, &record, 1, &count, &ignored) == 0 && count == 1 &&
+        record.timestamp + info.retention_ms < clock_wall_ms(&CLOCK_SYSTEM)) {
+        char when[CLOCK_TEXT_SIZE];
+        char kept[PRINT_NUMBER_SIZE];
+        clock_format_time(record.timestamp, when);
+        char *text = memory_format("The topic %s keeps records for %s and holds some of %s: Kafka will delete them. "
+                                   "Set its retention.ms to -1 while such records are processed.",
+                                   topic->name, print_duration(info.retention_ms, kept), when);
+        warn(check, text);
+        free(text);
+    }
+    transport->class->reader_close(reader);
+}
+
+static void check_ages(struct check *check)
+{
+    for (int i = 0; i < topic_plan_count(check->plan); i++) {
+        const struct planned_topic *topic = topic_plan_get(check->plan, i);
+        if (!check->connection.embedded && topic->exists && !topic->internal && topic->subtopology >= 0) {
+            check_age(check, topic);
+        }
+    }
+}
+
+/* ---- printing ---- */
+
+static const char *role_of(const struct planned_topic *topic)
+{
+    if (topic->changelog) {
+        return "changelog";
+    }
+    switch (topic->role) {
+    case TOPIC_INPUT:
+        return topic->written ? "reads, writes" : "reads";
+    case TOPIC_OUTPUT:
+        return "writes";
+    case TOPIC_REPARTITION:
+        return "repartition";
+    case TOPIC_GLOBAL:
+        return "reads (global)";
+    case TOPIC_POSITIONS:
+        return "positions";
+    }
+    return "";
+}
+
+/* What run would do about the topic. */
+static const char *state_of(const struct check *check, const struct planned_topic *topic)
+{
+    if (check->asked) {
+        return topic->exists ? "exists" : "is created";
+    }
+    return topic->internal ? "is created if missing" : "";
+}
+
+static void print_topics(struct check *check)
+{
+    struct columns columns;
+    columns_begin(&columns, check->asked ? "use topic partitions state" : "use topic state");
+    for (int i = 0; i < topic_plan_count(check->plan); i++) {
+        const struct planned_topic *topic = topic_plan_get(check->plan, i);
+        columns_text(&columns, role_of(topic));
+        columns_text(&columns, topic->name);
+        if (check->asked) {
+            columns_integer(&columns, topic->partitions);
+        }
+        columns_text(&columns, state_of(check, topic));
+    }
+    columns_print(&columns, &check->out);
+    columns_free(&columns);
+}
+
+static void print_plainly(struct check *check)
+{
+    const struct graph *graph = check->pipeline.graph;
+    bytes_append_format(&check->out, "%s builds the app %s: %d nodes, %d sub-topologies, %d stores.\n", check->script,
+                        check->pipeline.settings->id, graph_node_count(graph), graph_subtopology_count(graph),
+                        graph_store_count(graph));
+    print_topics(check);
+    for (size_t i = 0; i < check->warnings.count; i++) {
+        bytes_append_format(&check->out, "Warning: %s\n", check->warnings.items[i]);
+    }
+}
+
+static void write_topic(const struct check *check, struct json_writer *writer, const struct planned_topic *topic)
+{
+    json_begin_object(writer);
+    json_name(writer, slice_text("topic"));
+    json_text(writer, topic->name);
+    json_name(writer, slice_text("use"));
+    json_text(writer, role_of(topic));
+    json_name(writer, slice_text("internal"));
+    json_bool(writer, topic->internal);
+    if (check->asked) {
+        json_name(writer, slice_text("exists"));
+        json_bool(writer, topic->exists);
+        json_name(writer, slice_text("partitions"));
+        json_integer(writer, topic->partitions);
+    }
+    json_end_object(writer);
+}
+
+static void write_stores(const struct check *check, struct json_writer *writer)
+{
+    const struct graph *graph = check->pipeline.graph;
+    json_name(writer, slice_text("stores"));
+    json_begin_array(writer);
+    for (int i = 0; i < graph_store_count(graph); i++) {
+        json_text(writer, graph_store(graph, i)->spec.name);
+    }
+    json_end_array(writer);
+}
+
+static void print_json(struct check *check)
+{
+    struct json_writer writer = json_writer(&check->out);
+    const struct graph *graph = check->pipeline.graph;
+    json_begin_object(&writer);
+    json_name(&writer, slice_text("app"));
+    json_text(&writer, check->pipeline.settings->id);
+    json_name(&writer, slice_text("nodes"));
+    json_integer(&writer, graph_node_count(graph));
+    json_name(&writer, slice_text("subtopologies"));
+    json_integer(&writer, graph_subtopology_count(graph));
+    json_name(&writer, slice_text("topics"));
+    json_begin_array(&writer);
+    for (int i = 0; i < topic_plan_count(check->plan); i++) {
+        write_topic(check, &writer, topic_plan_get(check->plan, i));
+    }
+    json_end_array(&writer);
+    write_stores(check, &writer);
+    json_name(&writer, slice_text("warnings"));
+    json_begin_array(&writer);
+    for (size_t i = 0; i < check->warnings.count; i++) {
+        json_text(&writer, check->warnings.items[i]);
+    }
+    json_end_array(&writer);
+    json_end_object(&writer);
+    bytes_append_byte(&check->out, '\n');
+}
+
+/* ---- the command ---- */
+
+static int look(struct check *check, struct err *err)
+{
+    const struct check_options *options = check->options;
+    if (pipeline_open(check->script, &options->connection.set, 0, &check->pipeline, err) != 0 ||
+        open_log(check, err) != 0 ||
+        topic_plan_make(check->pipeline.graph, check->pipeline.settings, check->connection.transport,
+                        check->connection.embedded, true, &check->plan, err) != 0) {
+        return -1;
+    }
+    check_ages(check);
+    if (options->json) {
+        print_json(check);
+    } else {
+        print_plainly(check);
+    }
+    return print_flush(&check->out, err);
+}
+
+static int run(void *data, char **arguments, int count, struct err *err)
+{
+    (void)count;
+    struct check check = {.options = data, .script = arguments[0]};
+    int result = look(&check, err);
+    topic_plan_free(check.plan);
+    connection_close(&check.connection);
+    pipeline_close(&check.pipeline);
+    for (size_t i = 0; i < check.warnings.count; i++) {
+        free(check.warnings.items[i]);
+    }
+    free(check.warnings.items);
+    bytes_free(&check.out);
+    return result;
+}
+
+#define FIELD(name) offsetof(struct check_options, name)
+
+/* clang-format off */
+static const struct option options[] = {
+    {.name = "connect", .type = OPTION_FLAG, .offset = FIELD(connect),
+     .text = "Asks the brokers, or the embedded log, about the topics: whether they exist and fit."},
+    {.name = "json", .type = OPTION_FLAG, .offset = FIELD(json), .text = "Prints one JSON object."},
+    CONNECTION_OPTIONS(struct check_options, CONNECTION_SET_APP),
+};
+/* clang-format on */
+
+static const struct option_table table = {"tidemill check", options, sizeof options / sizeof options[0]};
+
+const struct command cmd_check = {
+    .name = "check",
+    .usage = "PIPELINE.lua [options]",
+    .text = "Builds a pipeline without running it, and prints what it would read, write and create.",
+    .details = "A script that does not build ends with status 3. --data DIR also reads the whole embedded log there "
+               "and verifies its checksums.",
+    .example = "tidemill check pipeline.lua\n"
+               "tidemill check pipeline.lua --connect --brokers kafka:9092",
+    .options = &table,
+    .options_size = sizeof(struct check_options),
+    .least = 1,
+    .most = 1,
+    .run = run,
+};

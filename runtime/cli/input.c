@@ -1,0 +1,271 @@
+#include "cli/input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/memory.h"
+
+#define READ_SIZE ((size_t)256 * 1024)
+#define LINE_LIMIT ((size_t)1024 * 1024 * 1024)
+#define GZIP_WINDOW (15 + 16)
+
+enum kind { KIND_UNKNOWN, KIND_PLAIN, KIND_GZIP };
+
+struct lines {
+    int fd;
+    char *name;
+    enum kind kind;
+    bool ended;          /* nothing more can be read */
+    bool between;        /* gzip: between two members, where the file may end */
+    bool pending;        /* gzip: more text can be had without more of the file */
+    struct bytes packed; /* gzip: compressed bytes not inflated yet */
+    size_t packed_at;
+    z_stream stream;
+    struct bytes text; /* plain bytes */
+    size_t begin;      /* of the current line */
+    size_t next;       /* where the line after the current one begins */
+    size_t searched;   /* no line feed between `next` and here */
+    int64_t number;
+    int64_t done, size; /* bytes of the file */
+};
+
+int input_open(const char *path, struct lines **result, struct err *err)
+{
+    bool standard = path == NULL || strcmp(path, "-") == 0;
+    int fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        return err_set(err, ERR_FATAL, ERR_CONFIG, "%s can't be opened: %s.", standard ? "Standard input" : path,
+                       strerror(errno));
+    }
+    if (S_ISDIR(status.st_mode)) {
+        close(fd);
+        return err_set(err, ERR_FATAL, ERR_CONFIG, "%s is a directory; name a file.", path);
+    }
+    struct lines *lines = memory_alloc(sizeof *lines);
+    lines->fd = fd;
+    lines->name = memory_copy_text(standard ? "standard input" : path);
+    lines->size = S_ISREG(status.st_mode) ? (int64_t)status.st_size : -1;
+    *result = lines;
+    return 0;
+}
+
+void input_close(struct lines *lines)
+{
+    if (lines == NULL) {
+        return;
+    }
+    if (lines->kind == KIND_GZIP) {
+        inflateEnd(&lines->stream);
+    }
+    close(lines->fd);
+    bytes_free(&lines->packed);
+    bytes_free(&lines->text);
+    free(lines->name);
+    free(lines);
+}
+
+const char *input_name(const struct lines *lines)
+{
+    return lines->name;
+}
+
+int64_t input_number(const struct lines *lines)
+{
+    return lines->number;
+}
+
+void input_progress(const struct lines *lines, int64_t *done, int64_t *size)
+{
+    *done = lines->done;
+    *size = lines->size;
+}
+
+/* ---- bytes ---- */
+
+/* 1: some came, 0: the file's end, -1: error. */
+static int read_some(struct lines *lines, struct bytes *to, struct err *err)
+{
+    bytes_reserve(to, READ_SIZE);
+    ssize_t got;
+    do {
+        got = read(lines->fd, to->data + to->size, READ_SIZE);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return err_set(err, ERR_FATAL, ERR_IO, "%s can't be read: %s.", lines->name, strerror(errno));
+    }
+    to->size += (size_t)got;
+    lines->done += got;
+    return got > 0;
+}
+
+static int begin_gzip(struct lines *lines, struct err *err)
+{
+    lines->kind = KIND_GZIP;
+    if (inflateInit2(&lines->stream, GZIP_WINDOW) != Z_OK) {
+        lines->kind = KIND_UNKNOWN;
+        return err_set(err, ERR_FATAL, ERR_INTERNAL, "zlib can't be used to read %s.", lines->name);
+    }
+    return 0;
+}
+
+/* Looks at the first bytes of the file: gzip, or plain text, perhaps with a byte order mark to leave out. */
+static int recognize(struct lines *lines, struct err *err)
+{
+    int more = 1;
+    while (lines->packed.size < 3 && more == 1) {
+        more = read_some(lines, &lines->packed, err);
+    }
+    if (more < 0) {
+        return -1;
+    }
+    const unsigned char *data = lines->packed.data;
+    if (lines->packed.size >= 2 && data[0] == 0x1f && data[1] == 0x8b) {
+        return begin_gzip(lines, err);
+    }
+    size_t mark = lines->packed.size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    bytes_append(&lines->text, data + mark, lines->packed.size - mark);
+    bytes_free(&lines->packed);
+    lines->kind = KIND_PLAIN;
+    lines->ended = more == 0;
+    return 0;
+}
+
+static int bad_gzip(struct lines *lines, const char *reason, struct err *err)
+{
+    return err_set(err, ERR_FATAL, ERR_RECORD, "%s is damaged: %s after line %lld. What came before it is good.",
+                   lines->name, reason, (long long)lines->number);
+}
+
+/* Refills the compressed bytes when they are used up. 0 at the file's end. */
+static int refill(struct lines *lines, struct err *err)
+{
+    if (lines->packed_at < lines->packed.size || lines->pending) {
+        return 1;
+    }
+    bytes_clear(&lines->packed);
+    lines->packed_at = 0;
+    return read_some(lines, &lines->packed, err);
+}
+
+/* A file may consist of several gzip members, as `cat a.gz b.gz` makes it; zeros behind the last are padding. */
+static int inflate_some(struct lines *lines, struct err *err)
+{
+    int more = refill(lines, err);
+    if (more <= 0) {
+        lines->ended = more == 0;
+        return more < 0 || lines->between ? more : bad_gzip(lines, "it ends in the middle", err);
+    }
+    if (lines->between) {
+        if (lines->packed.data[lines->packed_at] == 0) {
+            lines->packed_at++;
+            return 0;
+        }
+        inflateReset(&lines->stream);
+        lines->between = false;
+    }
+    bytes_reserve(&lines->text, READ_SIZE);
+    lines->stream.next_in = lines->packed.data + lines->packed_at;
+    lines->stream.avail_in = (uInt)(lines->packed.size - lines->packed_at);
+    lines->stream.next_out = lines->text.data + lines->text.size;
+    lines->stream.avail_out = (uInt)READ_SIZE;
+    int code = inflate(&lines->stream, Z_NO_FLUSH);
+    lines->packed_at = lines->packed.size - lines->stream.avail_in;
+    lines->text.size += READ_SIZE - lines->stream.avail_out;
+    lines->between = code == Z_STREAM_END;
+    lines->pending = lines->stream.avail_out == 0 && !lines->between;
+    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) {
+        return bad_gzip(lines, "gzip finds an error", err);
+    }
+    return 0;
+}
+
+/* More plain bytes, or `ended`. What lies before the current line is dropped first. */
+static int fill(struct lines *lines, struct err *err)
+{
+    if (lines->begin > 0) {
+        memmove(lines->text.data, lines->text.data + lines->begin, lines->text.size - lines->begin);
+        lines->text.size -= lines->begin;
+        lines->next -= lines->begin;
+        lines->searched -= lines->begin;
+        lines->begin = 0;
+    }
+    if (lines->text.size > LINE_LIMIT) {
+        return err_set(err, ERR_FATAL, ERR_RECORD, "Line %lld of %s is longer than a gigabyte.",
+                       (long long)lines->number, lines->name);
+    }
+    if (lines->kind == KIND_UNKNOWN) {
+        return recognize(lines, err);
+    }
+    if (lines->kind == KIND_GZIP) {
+        return inflate_some(lines, err);
+    }
+    int more = read_some(lines, &lines->text, err);
+    lines->ended = more == 0;
+    return more < 0 ? -1 : 0;
+}
+
+/* ---- lines ---- */
+
+static bool find_end(struct lines *lines, size_t *end)
+{
+    unsigned char *from = lines->text.data + lines->searched;
+    unsigned char *found =
+        lines->text.size > lines->searched ? memchr(from, '\n', lines->text.size - lines->searched) : NULL;
+    *end = found != NULL ? (size_t)(found - lines->text.data) : lines->text.size;
+    lines->searched = *end;
+    return found != NULL;
+}
+
+/* Moves `next` behind the next line, whose end without the line feed is put into *end. */
+static int advance(struct lines *lines, size_t *end, struct err *err)
+{
+    bool found = find_end(lines, end);
+    while (!found && !lines->ended) {
+        if (fill(lines, err) != 0) {
+            return -1;
+        }
+        found = find_end(lines, end);
+    }
+    if (!found && *end == lines->next) {
+        return 0;
+    }
+    lines->number++;
+    lines->next = *end + found;
+    lines->searched = lines->next;
+    return 1;
+}
+
+int input_line(struct lines *lines, struct slice *line, struct err *err)
+{
+    size_t end;
+    lines->begin = lines->next;
+    int result = advance(lines, &end, err);
+    if (result == 1) {
+        *line = slice_of(lines->text.data + lines->begin, end - lines->begin);
+    }
+    return result;
+}
+
+int input_join(struct lines *lines, struct slice *line, struct err *err)
+{
+    size_t end;
+    int result = advance(lines, &end, err);
+    if (result == 1) {
+        *line = slice_of(lines->text.data + lines->begin, end - lines->begin);
+    }
+    return result;
+}
+
+bool input_ready(struct lines *lines, int timeout_ms)
+{
+    size_t end;
+    struct pollfd ready = {.fd = lines->fd, .events = POLLIN};
+    return lines->size >= 0 || lines->ended || find_end(lines, &end) || poll(&ready, 1, timeout_ms) != 0;
+}

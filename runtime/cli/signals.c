@@ -1,0 +1,51 @@
+#include "cli/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t received;
+static int bell[2] = {-1, -1}; /* a pipe: written by the handler, so that no signal between look and sleep is missed */
+
+/* Whoever asks twice does not want to wait for the commit: leaving at once loses nothing that was committed. */
+static void on_signal(int number)
+{
+    if (received) {
+        _exit(128 + number);
+    }
+    received = number;
+    int saved = errno;
+    ssize_t written = write(bell[1], "", 1);
+    (void)written;
+    errno = saved;
+}
+
+void signals_install(void)
+{
+    struct sigaction action;
+    if (bell[0] < 0 && pipe2(bell, O_CLOEXEC | O_NONBLOCK) != 0) {
+        bell[0] = -1; /* then a signal is noticed at the end of a wait */
+    }
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+void signals_wait(int timeout_ms)
+{
+    struct pollfd ready = {.fd = bell[0], .events = POLLIN};
+    poll(&ready, 1, timeout_ms);
+}
+
+bool signals_received(void)
+{
+    return received != 0;
+}
