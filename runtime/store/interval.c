@@ -23,9 +23,9 @@ static int visit_table(struct store *store, const struct table *table,
                        int (*each)(void *self, struct store *store, const struct store_entry *entry, struct err *err),
                        void *self, struct err *err)
 {
-    for (size_t n = 0; n < table->dirty.count; n++) {
+    for (size_t n = 0; n < table->changes.count; n++) {
         bool silent;
-        const struct table_entry *changed = table_dirty(table, n, &silent);
+        const struct table_entry *changed = table_changed(table, n, &silent);
         struct store_entry entry = {table_key(changed), table_value(changed), changed->timestamp};
         if (!silent && each(self, store, &entry, err) != 0) {
             return -1;
@@ -64,9 +64,9 @@ static struct bytes *begin_blob(struct store_set *set)
 static struct bytes *encode_table(struct store_set *set, const struct store *store, const struct table *table,
                                   struct bytes *blob)
 {
-    for (size_t n = 0; n < table->dirty.count; n++) {
+    for (size_t n = 0; n < table->changes.count; n++) {
         bool silent;
-        const struct table_entry *entry = table_dirty(table, n, &silent);
+        const struct table_entry *entry = table_changed(table, n, &silent);
         if (blob->size >= BLOB_BYTES) {
             delta_finish(blob);
             blob = begin_blob(set);
@@ -81,7 +81,7 @@ static bool has_changes(const struct store *store)
 {
     bool changed = store->expired != store->expired_committed;
     for (size_t i = 0; i < store->segment_count && !changed; i++) {
-        changed = store->segments[i]->table.dirty.count > 0;
+        changed = store->segments[i]->table.changes.count > 0;
     }
     return changed;
 }

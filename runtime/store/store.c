@@ -343,6 +343,9 @@ static int change(struct store *store, struct slice key, struct slice value, int
     }
     uint64_t hash = hash_table64(key);
     struct table *table = &segment_of(store, key, true)->table;
+    if (table->changes.count + 1 >= TABLE_MOST_CHANGES) {
+        return err_set(err, ERR_FATAL, ERR_MEMORY, "The store %s has too many changes without a commit.", store->name);
+    }
     if (!slice_is_null(value) || !is_nothing(store, table, key, hash)) {
         table_put(table, key, hash, value, timestamp, how);
     }

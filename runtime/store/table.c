@@ -16,17 +16,6 @@
 
 #define SLOT_COST 12 /* what an entry takes of the slots, on average */
 
-#define DIRTY 1u
-#define SILENT 2u /* dirty, but only by restoring */
-#define UNMERGED(epoch) (4u << (epoch))
-
-struct table_track {
-    struct table_entry *entry;
-    struct table_entry *before; /* of a dirty one: as of the last commit; NULL: was not in memory */
-    uint32_t flags;             /* 0: free */
-    uint32_t next_free;
-};
-
 /* Entries. */
 
 static size_t sizes_room(size_t key_size, struct slice value)
@@ -63,7 +52,7 @@ static struct table_entry *make_entry(struct table *table, struct slice key, str
 {
     struct table_entry *entry = slab_alloc(&table->slab, sizes_room(key.size, value));
     entry->timestamp = timestamp;
-    entry->track = 0;
+    entry->state = 0;
     write_sizes(entry, key.size, value);
     unsigned char *at = (unsigned char *)table_key(entry).data;
     if (key.size > 0) {
@@ -200,12 +189,22 @@ static void remove_entry(struct table *table, struct table_entry *entry)
     release_entry(table, entry);
 }
 
-/* Tracks. */
+/* States. */
 
-static void list_add(struct table_list *list, uint32_t item)
+static bool is_clean(const struct table_entry *entry)
 {
-    list->items = memory_grow(list->items, list->count, &list->capacity, sizeof *list->items);
-    list->items[list->count++] = item;
+    return (entry->state & ~TABLE_USED) == 0;
+}
+
+static uint32_t unmerged_bits(const struct table_entry *entry)
+{
+    return entry->state & (TABLE_UNMERGED(0) | TABLE_UNMERGED(1));
+}
+
+static void list_add(struct table_list *list, struct table_entry *entry)
+{
+    list->items = memory_grow(list->items, list->count, &list->capacity, sizeof(struct table_entry *));
+    list->items[list->count++] = entry;
 }
 
 static void list_free(struct table_list *list)
@@ -215,63 +214,32 @@ static void list_free(struct table_list *list)
 }
 
 /* Memory of a burst is given back when the burst is over. */
-static void list_clear(struct table_list *list, size_t used)
+static bool is_excessive(size_t capacity, size_t used)
 {
-    list->count = 0;
-    if (list->capacity > 1024 && list->capacity / 4 > used) {
-        list_free(list);
+    return capacity > 1024 && capacity / 4 > used;
+}
+
+static void add_unmerged(struct table *table, struct table_entry *entry, int epoch)
+{
+    if ((entry->state & TABLE_UNMERGED(epoch)) == 0) {
+        entry->state |= TABLE_UNMERGED(epoch);
+        list_add(&table->unmerged[epoch], entry);
     }
 }
 
-static uint32_t new_track(struct table *table)
+/* A block that is no entry any more: the lists of unmerged entries that point to it release it. */
+static void leave_entry(struct table *table, struct table_entry *entry)
 {
-    uint32_t index = table->free_track;
-    if (index != 0) {
-        table->free_track = table->tracks[index].next_free;
-        return index;
+    if (unmerged_bits(entry) == 0) {
+        release_entry(table, entry);
+    } else {
+        entry->state = unmerged_bits(entry) | TABLE_LEFT;
     }
-    if (table->track_count == 0) {
-        table->track_count = 1;
-    }
-    table->tracks = memory_grow(table->tracks, table->track_count, &table->track_capacity, sizeof *table->tracks);
-    return (uint32_t)table->track_count++;
-}
-
-static struct table_track *track_of(const struct table *table, const struct table_entry *entry)
-{
-    uint32_t index = entry->track & ~TABLE_USED;
-    return index != 0 ? &table->tracks[index] : NULL;
-}
-
-/* `is_new`: the entry did not count as clean. */
-static struct table_track *track(struct table *table, struct table_entry *entry, bool is_new)
-{
-    struct table_track *known = track_of(table, entry);
-    if (known != NULL) {
-        return known;
-    }
-    if (!is_new) {
-        table->usage->clean_bytes -= entry_cost(entry);
-    }
-    uint32_t index = new_track(table);
-    entry->track |= index;
-    table->tracks[index] = (struct table_track){entry, NULL, 0, 0};
-    return &table->tracks[index];
-}
-
-static void release_track(struct table *table, struct table_track *done)
-{
-    done->flags = 0;
-    done->next_free = table->free_track;
-    table->free_track = (uint32_t)(done - table->tracks);
 }
 
 /* A deletion that nobody needs any more leaves the table. */
-static void become_clean(struct table *table, struct table_track *done)
+static void become_clean(struct table *table, struct table_entry *entry)
 {
-    struct table_entry *entry = done->entry;
-    release_track(table, done);
-    entry->track &= TABLE_USED;
     if (table_deleted(entry)) {
         remove_entry(table, entry);
     } else {
@@ -279,31 +247,24 @@ static void become_clean(struct table *table, struct table_track *done)
     }
 }
 
-static void mark_dirty(struct table *table, struct table_track *tracked, enum table_change change)
+static struct table_changed *add_change(struct table *table, struct table_entry *entry, enum table_change change)
 {
-    if ((tracked->flags & DIRTY) == 0) {
-        tracked->flags |= DIRTY | (change == TABLE_RESTORED ? SILENT : 0);
-        list_add(&table->dirty, (uint32_t)(tracked - table->tracks));
-    } else if (change == TABLE_CHANGED) {
-        tracked->flags &= ~SILENT;
-    }
+    struct table_changes *changes = &table->changes;
+    changes->items = memory_grow(changes->items, changes->count, &changes->capacity, sizeof *changes->items);
+    struct table_changed *changed = &changes->items[changes->count];
+    *changed = (struct table_changed){entry, NULL, change == TABLE_RESTORED, false};
+    entry->state = (entry->state & ~TABLE_PLACE) | TABLE_DIRTY | (uint32_t)changes->count++;
+    return changed;
 }
 
-static void mark_unmerged(struct table *table, struct table_track *tracked)
+static void end_changes(struct table *table)
 {
-    if ((tracked->flags & UNMERGED(table->epoch)) == 0) {
-        tracked->flags |= UNMERGED(table->epoch);
-        list_add(&table->unmerged[table->epoch], (uint32_t)(tracked - table->tracks));
+    struct table_changes *changes = &table->changes;
+    if (is_excessive(changes->capacity, changes->count)) {
+        free(changes->items);
+        *changes = (struct table_changes){NULL, 0, 0};
     }
-}
-
-static void mark(struct table *table, struct table_track *tracked, enum table_change change)
-{
-    if (change == TABLE_COMMITTED) {
-        mark_unmerged(table, tracked);
-    } else {
-        mark_dirty(table, tracked, change);
-    }
+    changes->count = 0;
 }
 
 /* The public side. */
@@ -322,12 +283,11 @@ void table_free(struct table *table)
             order_remove(table->order, table_key(entry));
         }
         table->usage->live -= !table_deleted(entry);
-        table->usage->clean_bytes -= (entry->track & ~TABLE_USED) == 0 ? entry_cost(entry) : 0;
+        table->usage->clean_bytes -= is_clean(entry) ? entry_cost(entry) : 0;
     }
     slab_free(&table->slab);
     free(table->slots);
-    free(table->tracks);
-    list_free(&table->dirty);
+    free(table->changes.items);
     list_free(&table->unmerged[0]);
     list_free(&table->unmerged[1]);
     table_init(table, table->usage);
@@ -343,7 +303,7 @@ struct table_entry *table_use(struct table *table, struct slice key, uint64_t ha
 {
     struct table_entry *entry = table_find(table, key, hash);
     if (entry != NULL) {
-        entry->track |= TABLE_USED;
+        entry->state |= TABLE_USED;
     }
     return entry;
 }
@@ -354,10 +314,12 @@ static struct table_entry *insert(struct table *table, struct slice key, uint64_
     struct table_entry *entry = make_entry(table, key, value, timestamp);
     insert_slot(table, entry, hash);
     if (change == TABLE_CLEAN) {
-        entry->track |= TABLE_USED;
+        entry->state |= TABLE_USED;
         table->usage->clean_bytes += entry_cost(entry);
+    } else if (change == TABLE_COMMITTED) {
+        add_unmerged(table, entry, table->epoch);
     } else {
-        mark(table, track(table, entry, true), change);
+        add_change(table, entry, change);
     }
     return entry;
 }
@@ -380,18 +342,66 @@ static bool fits(const struct table_entry *entry, size_t key_size, struct slice 
     return is_long == (entry->key_size == TABLE_LONG) && sizes_room(key_size, value) == entry_room(entry);
 }
 
-static struct table_entry *replace(struct table *table, size_t slot, struct table_track *tracked, struct slice value,
-                                   int64_t timestamp)
+/* In another block. The old one is left to the caller. */
+static struct table_entry *move(struct table *table, size_t slot, struct slice value, int64_t timestamp)
 {
     struct table_entry *old = slot_entry(table->slots[slot]);
     struct table_entry *entry = make_entry(table, table_key(old), value, timestamp);
-    entry->track = old->track;
-    tracked->entry = entry;
+    entry->state = old->state & ~(TABLE_UNMERGED(0) | TABLE_UNMERGED(1));
     table->slots[slot] = (table->slots[slot] & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)entry;
     table->usage->live += table_deleted(old) - slice_is_null(value);
     if (table->order != NULL) {
         order_replace(table->order, entry);
     }
+    return entry;
+}
+
+static struct table_entry *rewrite(struct table *table, size_t slot, struct slice value, int64_t timestamp,
+                                   enum table_change change)
+{
+    struct table_entry *entry = slot_entry(table->slots[slot]);
+    struct table_changed *changed = &table->changes.items[entry->state & TABLE_PLACE];
+    changed->silent = changed->silent && change == TABLE_RESTORED;
+    if (fits(entry, table_key(entry).size, value)) {
+        overwrite(table, entry, value, timestamp);
+        return entry;
+    }
+    changed->entry = move(table, slot, value, timestamp);
+    leave_entry(table, entry);
+    return changed->entry;
+}
+
+static struct table_entry *change_first(struct table *table, size_t slot, struct slice value, int64_t timestamp,
+                                        enum table_change change)
+{
+    struct table_entry *entry = slot_entry(table->slots[slot]);
+    table->usage->clean_bytes -= is_clean(entry) ? entry_cost(entry) : 0;
+    if (!fits(entry, table_key(entry).size, value)) {
+        struct table_entry *moved = move(table, slot, value, timestamp);
+        add_change(table, moved, change)->before = entry;
+        entry->state |= TABLE_DIRTY; /* still in use: what retires meanwhile must not take it for clean */
+        return moved;
+    }
+    struct table_entry *before = copy_entry(table, entry);
+    struct table_changed *changed = add_change(table, entry, change);
+    changed->before = before;
+    changed->copied = true;
+    overwrite(table, entry, value, timestamp);
+    return entry;
+}
+
+static struct table_entry *load_again(struct table *table, size_t slot, struct slice value, int64_t timestamp)
+{
+    struct table_entry *entry = slot_entry(table->slots[slot]);
+    table->usage->clean_bytes -= is_clean(entry) ? entry_cost(entry) : 0;
+    if (fits(entry, table_key(entry).size, value)) {
+        overwrite(table, entry, value, timestamp);
+    } else {
+        struct table_entry *old = entry;
+        entry = move(table, slot, value, timestamp);
+        leave_entry(table, old);
+    }
+    add_unmerged(table, entry, table->epoch);
     return entry;
 }
 
@@ -406,88 +416,98 @@ struct table_entry *table_put(struct table *table, struct slice key, uint64_t ha
     if (change == TABLE_CLEAN) {
         return entry;
     }
-    struct table_track *tracked = track(table, entry, false);
-    bool keep_before = change != TABLE_COMMITTED && (tracked->flags & DIRTY) == 0;
-    mark(table, tracked, change);
-    if (fits(entry, key.size, value)) {
-        if (keep_before) {
-            tracked->before = copy_entry(table, entry);
-        }
-        overwrite(table, entry, value, timestamp);
-        return entry;
+    if (change == TABLE_COMMITTED) {
+        return load_again(table, slot, value, timestamp);
     }
-    struct table_entry *moved = replace(table, slot, tracked, value, timestamp);
-    if (keep_before) {
-        tracked->before = entry;
-    } else {
-        release_entry(table, entry);
-    }
-    return moved;
+    return (entry->state & TABLE_DIRTY) != 0 ? rewrite(table, slot, value, timestamp, change)
+                                             : change_first(table, slot, value, timestamp, change);
 }
 
-struct table_entry *table_dirty(const struct table *table, size_t n, bool *silent)
+struct table_entry *table_changed(const struct table *table, size_t n, bool *silent)
 {
-    if (n + PREFETCH < table->dirty.count) {
-        __builtin_prefetch(table->tracks[table->dirty.items[n + PREFETCH]].entry);
+    const struct table_changed *changed = &table->changes.items[n];
+    if (n + PREFETCH < table->changes.count) {
+        __builtin_prefetch(changed[PREFETCH].entry);
     }
-    const struct table_track *tracked = &table->tracks[table->dirty.items[n]];
-    *silent = (tracked->flags & SILENT) != 0;
-    return tracked->entry;
+    *silent = changed->silent;
+    return changed->entry;
+}
+
+static void release_before(struct table *table, const struct table_changed *changed)
+{
+    if (changed->copied) {
+        release_entry(table, changed->before);
+    } else if (changed->before != NULL) {
+        leave_entry(table, changed->before);
+    }
 }
 
 void table_commit(struct table *table, bool merges)
 {
-    for (size_t i = 0; i < table->dirty.count; i++) {
-        struct table_track *tracked = &table->tracks[table->dirty.items[i]];
-        if (tracked->before != NULL) {
-            release_entry(table, tracked->before);
-            tracked->before = NULL;
+    for (size_t i = 0; i < table->changes.count; i++) {
+        const struct table_changed *changed = &table->changes.items[i];
+        if (i + PREFETCH < table->changes.count) {
+            __builtin_prefetch(changed[PREFETCH].entry);
         }
-        tracked->flags &= ~(DIRTY | SILENT);
+        release_before(table, changed);
+        changed->entry->state &= ~(TABLE_DIRTY | TABLE_PLACE);
         if (merges) {
-            mark_unmerged(table, tracked);
+            add_unmerged(table, changed->entry, table->epoch);
         } else {
-            become_clean(table, tracked);
+            become_clean(table, changed->entry);
         }
     }
-    list_clear(&table->dirty, table->dirty.count);
+    end_changes(table);
 }
 
-static void restore_before(struct table *table, struct table_track *tracked)
+/* A copy takes the place of the original in the lists of unmerged entries, too. */
+static void restore_before(struct table *table, const struct table_changed *changed)
 {
-    struct table_entry *entry = tracked->entry;
-    struct table_entry *before = tracked->before;
+    struct table_entry *entry = changed->entry;
+    struct table_entry *before = changed->before;
     struct slice key = table_key(entry);
     size_t slot = find_slot(table, key, hash_table64(key));
     table->slots[slot] = (table->slots[slot] & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)before;
     table->usage->live += table_deleted(entry) - table_deleted(before);
-    before->track = entry->track;
-    tracked->entry = before;
-    tracked->before = NULL;
-    release_entry(table, entry);
+    uint32_t bits = changed->copied ? unmerged_bits(before) : 0;
+    before->state &= ~(bits | TABLE_DIRTY);
+    for (int epoch = 0; epoch < 2; epoch++) {
+        if ((bits & TABLE_UNMERGED(epoch)) != 0) {
+            add_unmerged(table, before, epoch);
+        }
+    }
+    leave_entry(table, entry);
+    if (is_clean(before)) {
+        become_clean(table, before);
+    }
 }
 
 void table_rollback(struct table *table)
 {
-    for (size_t i = 0; i < table->dirty.count; i++) {
-        struct table_track *tracked = &table->tracks[table->dirty.items[i]];
-        tracked->flags &= ~(DIRTY | SILENT);
-        if (tracked->before == NULL) {
-            remove_entry(table, tracked->entry);
-            release_track(table, tracked);
-            continue;
-        }
-        restore_before(table, tracked);
-        if (tracked->flags == 0) {
-            become_clean(table, tracked);
+    for (size_t i = 0; i < table->changes.count; i++) {
+        const struct table_changed *changed = &table->changes.items[i];
+        if (changed->before == NULL) {
+            remove_entry(table, changed->entry);
+        } else {
+            restore_before(table, changed);
         }
     }
-    list_clear(&table->dirty, table->dirty.count);
+    end_changes(table);
 }
 
 void table_begin_merge(struct table *table)
 {
     table->epoch ^= 1;
+}
+
+static void retire_entry(struct table *table, struct table_entry *entry, int epoch)
+{
+    entry->state &= ~TABLE_UNMERGED(epoch);
+    if ((entry->state & TABLE_LEFT) != 0) {
+        leave_entry(table, entry);
+    } else if (is_clean(entry)) {
+        become_clean(table, entry);
+    }
 }
 
 size_t table_retire(struct table *table, size_t limit)
@@ -496,17 +516,14 @@ size_t table_retire(struct table *table, size_t limit)
     struct table_list *list = &table->unmerged[epoch];
     size_t done = 0;
     for (; done < limit && list->count > 0; done++) {
-        if (list->count > PREFETCH) {
-            __builtin_prefetch(table->tracks[list->items[list->count - 1 - PREFETCH]].entry);
+        list->count--;
+        if (list->count >= PREFETCH) {
+            __builtin_prefetch(list->items[list->count - PREFETCH]);
         }
-        struct table_track *tracked = &table->tracks[list->items[--list->count]];
-        tracked->flags &= ~UNMERGED(epoch);
-        if (tracked->flags == 0) {
-            become_clean(table, tracked);
-        }
+        retire_entry(table, list->items[list->count], epoch);
     }
-    if (list->count == 0) {
-        list_clear(list, 0);
+    if (list->count == 0 && is_excessive(list->capacity, 0)) {
+        list_free(list);
     }
     return done;
 }
@@ -523,11 +540,11 @@ int64_t table_evict(struct table *table, size_t limit, int64_t target, const str
         size_t slot = table->hand;
         struct table_entry *entry = slot_entry(table->slots[slot]);
         table->hand = next_slot(table, slot);
-        if (entry == NULL || entry == keep || (entry->track & ~TABLE_USED) != 0) {
+        if (entry == NULL || entry == keep || !is_clean(entry)) {
             continue;
         }
-        if (entry->track != 0) {
-            entry->track = 0;
+        if (entry->state != 0) {
+            entry->state = 0;
             continue;
         }
         int64_t cost = entry_cost(entry);
@@ -552,7 +569,7 @@ struct table_entry *table_each(const struct table *table, size_t *at)
 
 size_t table_bytes(const struct table *table)
 {
-    size_t lists = table->dirty.capacity + table->unmerged[0].capacity + table->unmerged[1].capacity;
-    return table->slab.bytes + table->capacity * sizeof *table->slots + table->track_capacity * sizeof *table->tracks +
-           lists * sizeof(uint32_t);
+    size_t lists = table->unmerged[0].capacity + table->unmerged[1].capacity;
+    return table->slab.bytes + table->capacity * sizeof *table->slots +
+           table->changes.capacity * sizeof *table->changes.items + lists * sizeof(struct table_entry *);
 }

@@ -1,9 +1,12 @@
 /* Entries in memory: an open-addressing hash table that knows what changed since the last commit, what is committed but
  * not merged into the rows yet, and what is clean and may be evicted.
  *
- * An entry costs 16 bytes beside its key and value, and about 12 in the slots. A change or an unmerged commit costs a
- * track (24 bytes and a place in a list) as long as it lasts, so commit, rollback and retirement touch only what they
- * concern. The entry as of the last commit is kept while it is dirty: rollback is exact.
+ * An entry costs 16 bytes beside its key and value, and about 12 in the slots. A change costs a place in the list of
+ * changes and an entry as of the last commit, so that rollback is exact; an unmerged commit costs a pointer in a list.
+ * So commit, rollback and retirement touch only what they concern.
+ *
+ * Lists point to entries. One that moves because its size changed may leave its old block to a list of unmerged
+ * entries: the block is marked as left, and released when that list is worked off.
  * Ownership: the table owns its entries; a pointer to one is valid until the next call that is not const. `usage` and
  * `order` are borrowed; the table keeps both up to date.
  */
@@ -16,13 +19,20 @@
 
 #define TABLE_LARGEST ((size_t)256 * 1024 * 1024) /* key and value together */
 
-#define TABLE_LONG UINT16_MAX          /* key_size: both sizes stand in 8 bytes before the key */
-#define TABLE_DELETED UINT16_MAX       /* value_size of a short entry */
-#define TABLE_USED ((uint32_t)1 << 31) /* in `track`: used since the clock hand came by */
+#define TABLE_LONG UINT16_MAX    /* key_size: both sizes stand in 8 bytes before the key */
+#define TABLE_DELETED UINT16_MAX /* value_size of a short entry */
+
+/* Bits of `state`. The others are the place in the list of changes, if the entry is dirty. */
+#define TABLE_USED (1u << 31)  /* since the clock hand came by */
+#define TABLE_DIRTY (1u << 30) /* changed since the last commit */
+#define TABLE_UNMERGED(epoch) (1u << (28 + (epoch)))
+#define TABLE_LEFT (1u << 27) /* no entry any more, only something that a list points to */
+#define TABLE_PLACE ((1u << 27) - 1)
+#define TABLE_MOST_CHANGES ((size_t)TABLE_PLACE)
 
 struct table_entry {
     int64_t timestamp;
-    uint32_t track; /* 0: clean */
+    uint32_t state; /* 0 but for TABLE_USED: clean */
     uint16_t key_size;
     uint16_t value_size;
     unsigned char data[]; /* key, then value */
@@ -64,10 +74,21 @@ struct table_usage {
     int64_t live;        /* entries that are no deletions */
 };
 
-struct table_track;
+struct table_changed {
+    struct table_entry *entry;
+    struct table_entry *before; /* as of the last commit; NULL: it was not in memory */
+    bool silent;                /* only restored */
+    bool copied;                /* `before` is a copy: no list points to it */
+};
+
+struct table_changes {
+    struct table_changed *items;
+    size_t count;
+    size_t capacity;
+};
 
 struct table_list {
-    uint32_t *items;
+    struct table_entry **items;
     size_t count;
     size_t capacity;
 };
@@ -79,11 +100,7 @@ struct table {
     size_t entries;
     size_t hand; /* of the clock */
     struct slab slab;
-    struct table_track *tracks; /* tracks[0] is not used */
-    size_t track_count;
-    size_t track_capacity;
-    uint32_t free_track;
-    struct table_list dirty;       /* in order of the first change */
+    struct table_changes changes;  /* in order of the first change */
     struct table_list unmerged[2]; /* committed before and after the running merge began */
     int epoch;                     /* which one commits go to */
     struct table_usage *usage;
@@ -108,8 +125,8 @@ struct table_entry *table_use(struct table *table, struct slice key, uint64_t ha
 struct table_entry *table_put(struct table *table, struct slice key, uint64_t hash, struct slice value,
                               int64_t timestamp, enum table_change change);
 
-/* The nth entry changed since the last commit, 0 <= n < dirty.count; `silent` if it was only restored. */
-struct table_entry *table_dirty(const struct table *table, size_t n, bool *silent);
+/* The nth entry changed since the last commit, 0 <= n < changes.count; `silent` if it was only restored. */
+struct table_entry *table_changed(const struct table *table, size_t n, bool *silent);
 /* What is dirty becomes unmerged (`merges`), or clean. */
 void table_commit(struct table *table, bool merges);
 /* Back to the last commit. The table must have no order: entries move. */
