@@ -165,8 +165,9 @@ void view_index_settle(struct arena *arena, struct view *view)
 
 /* ---- searching in the text, without an index ----
  *
- * In JSON without a backslash a quote begins or ends a string wherever it stands. So what stands between two quotes and
- * before a colon is the name of a member of this object or of one inside it. */
+ * In JSON without a backslash a quote begins or ends a string wherever it stands, and behind one that ends a string
+ * comes white space, a colon, a comma or a closing bracket. So a text that begins with something else, stands between
+ * two quotes and before a colon is the name of a member of this object or of one inside it. */
 
 static bool is_white(unsigned char byte)
 {
@@ -235,12 +236,20 @@ static const unsigned char *next_value(const unsigned char *at, const unsigned c
     return value;
 }
 
+/* Names that the search is right for: not the empty one, none with a quote inside, none that may stand behind a string.
+ */
+static bool is_searchable(struct slice name)
+{
+    return name.size > 0 && !is_white(name.data[0]) && memchr(":,}]", name.data[0], 4) == NULL &&
+           memchr(name.data, '"', name.size) == NULL;
+}
+
 /* True: *value is the member's value, or null when there is none. False: the text alone doesn't tell. */
 static bool search(const struct view *view, struct slice name, struct slice *value)
 {
     const unsigned char *end = view->data + view->size;
     const unsigned char *start = json_walk(slice_of(view->data, view->size)).at;
-    if (name.size == 0 || memchr(name.data, '"', name.size) != NULL || memchr(start, '\\', (size_t)(end - start))) {
+    if (!is_searchable(name) || memchr(start, '\\', (size_t)(end - start)) != NULL) {
         return false;
     }
     *value = SLICE_NULL;

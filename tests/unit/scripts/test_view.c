@@ -50,6 +50,19 @@ TEST(reads_fields, {
     EXPECT("return json('{\"\":7}')['']", "7");
 })
 
+/* What a search in the text could take for a member. */
+TEST(reads_no_field_by_mistake, {
+    EXPECT("return json('{\"s\":\":x\"}')[':']", "nil");
+    EXPECT("return json('{\"a\":\"b\",\"c\":\":1\"}')[',']", "nil");
+    EXPECT("return json('{\"a\":[\"b\" , \":1\"]}')[' , ']", "nil");
+    EXPECT("return json('{\"d\":{\"a\":1}}').a", "nil");
+    EXPECT("return json('{\"a\":1,\"d\":{\"a\":2}}').a", "1");
+    EXPECT("return json('{\"d\":{\"a\":2},\"a\":1}').a", "1");
+    EXPECT("return json('{\"s\":\"a\",\"xa\":1,\"ax\":2}').a", "nil");
+    EXPECT("return json('{\"s\":\"{\",\"a\" : 3 }').a", "3");
+    EXPECT("return json('{\"a\":1,\"b\":2}')['a\":1,\"b']", "nil");
+})
+
 TEST(reads_escapes, {
     EXPECT("return json('{\"a\":\"x\\\\u00e9\\\\ny\"}').a", "x\xc3\xa9\ny");
     EXPECT("return json('{\"\\\\u0061\\\\n\":1}')['a\\n']", "1");
@@ -280,7 +293,7 @@ START_TEST(forks_are_apart)
 }
 END_TEST
 
-UNIT_MAIN("view", reads_fields, reads_escapes, reads_positions, last_of_repeated_names_wins, walks_in_order,
-          names_errors, changes_are_spliced, changes_inside_show, arrays_change, encodes_tables,
+UNIT_MAIN("view", reads_fields, reads_no_field_by_mistake, reads_escapes, reads_positions, last_of_repeated_names_wins,
+          walks_in_order, names_errors, changes_are_spliced, changes_inside_show, arrays_change, encodes_tables,
           refuses_what_json_can_not_hold, depth_is_limited, copies_are_plain, old_views_raise, large_objects_are_hashed,
           bytes_of_untouched_views_only, forks_are_apart)
