@@ -70,7 +70,7 @@ class Process:
     def workers(self):
         """Names of the workers that run here, or None while the process does not answer."""
         answer = self.get("/workers")
-        return None if answer is None else {w["name"] for w in json.loads(answer)["workers"] if w["state"] == "running"}
+        return None if answer is None else {w["worker"] for w in json.loads(answer) if w["state"] == "running"}
 
     def kill(self):
         self.process.kill()
