@@ -1,8 +1,9 @@
 """Does what a tutorial says, step by step, in an empty directory, and compares what it prints.
 
 Fenced blocks: ```lua NAME and ```json NAME are files; ```sh is run, its standard output compared with the ```output block
-that follows, if one does; ```sh background starts a program that is stopped (SIGINT) at the next ```sh stop; what it had printed
-on standard output until then is compared with the ```output block behind the stop; ```sh skip is only read by people.
+that follows, if one does; ```sh background starts a program that is stopped (SIGINT) at a later ```sh stop, the last one started
+first; what it had printed on standard output until then is compared with the ```output block behind the stop. ```sh skip is
+only read by people.
 Usage: tutorial.py PROGRAM FILE.md
 """
 import os
@@ -24,7 +25,7 @@ class Runner:
     def __init__(self, program, directory):
         self.directory = directory
         self.environment = {**os.environ, "PATH": os.path.dirname(program) + ":" + os.environ["PATH"], "NO_COLOR": "1"}
-        self.background = None
+        self.background = []
         self.printed = None
         self.steps = 0
 
@@ -37,23 +38,25 @@ class Runner:
         self.steps += 1
 
     def start(self, text):
-        self.background_path = os.path.join(self.directory, ".background")
-        self.background = subprocess.Popen(["bash", "-ec", "exec " + text.strip()], cwd=self.directory, env=self.environment,
-                                           stdout=open(self.background_path, "w"), stderr=subprocess.DEVNULL)
+        path = os.path.join(self.directory, f".background{len(self.background)}")
+        process = subprocess.Popen(["bash", "-ec", "exec " + text.strip()], cwd=self.directory, env=self.environment,
+                                   stdout=open(path, "w"), stderr=subprocess.DEVNULL)
+        self.background.append((process, path))
         self.steps += 1
 
     def stop(self, expected):
-        """Waits until the program in the background has printed what the page says, then stops it."""
+        """Waits until the last program in the background has printed what the page says, then stops it."""
+        process, path = self.background.pop()
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and open(self.background_path).read() != expected:
+        while time.monotonic() < deadline and open(path).read() != expected:
             time.sleep(0.1)
-        self.background.send_signal(signal.SIGINT)
-        self.background.wait(30)
-        self.printed = open(self.background_path).read()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        self.printed = open(path).read()
 
     def close(self):
-        if self.background and self.background.poll() is None:
-            self.background.kill()
+        for process, _ in self.background:
+            process.kill()
 
 
 def main():
