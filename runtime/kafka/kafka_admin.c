@@ -6,6 +6,7 @@
 #define REACH_ROUND_MS 1000
 #define ANSWER_MS 2000
 #define METADATA_MS 10000
+#define CONFIG_MS 5000                /* the configuration of topics is good to know, not needed */
 #define DELETE_RETENTION_MS 604800000 /* seven days: longer than anybody leaves a state directory alone */
 
 static const char *const hidden_topics[] = {"__consumer_offsets", "__transaction_state", "__share_group_state",
@@ -195,7 +196,7 @@ static const rd_kafka_ConfigResource_t *get_config(struct kafka_transport *trans
 {
     struct err ignored;
     rd_kafka_ConfigResource_t *wanted = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
-    kafka_request_begin(request, transport->admin, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    kafka_request_begin(request, transport->admin, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, CONFIG_MS);
     rd_kafka_DescribeConfigs(transport->admin, &wanted, 1, request->options, request->queue);
     rd_kafka_ConfigResource_destroy(wanted);
     if (kafka_request_wait(request, &ignored, "Describing the topic", topic) != 0) {
@@ -324,7 +325,7 @@ int kafka_admin_create_topic(struct transport *base, const struct topic_spec *sp
         return -1;
     }
     struct kafka_request request;
-    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_CREATETOPICS, KAFKA_REQUEST_MS);
     rd_kafka_CreateTopics(transport->admin, &topic, 1, request.options, request.queue);
     int result = kafka_request_wait(&request, err, "Creating the topic", spec->name);
     if (result == 0) {
@@ -343,7 +344,7 @@ int kafka_admin_delete_topic(struct transport *base, const char *name, struct er
     struct kafka_transport *transport = kafka_transport(base);
     rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(name);
     struct kafka_request request;
-    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_DELETETOPICS);
+    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_DELETETOPICS, KAFKA_REQUEST_MS);
     rd_kafka_DeleteTopics(transport->admin, &topic, 1, request.options, request.queue);
     int result = kafka_request_wait(&request, err, "Deleting the topic", name);
     if (result == 0) {
@@ -366,7 +367,7 @@ int kafka_admin_add_partitions(struct transport *base, const char *name, int32_t
         return err_set(err, ERR_FATAL, ERR_TOPIC, "The topic %s can't get %d partitions: %s.", name, total, text);
     }
     struct kafka_request request;
-    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
+    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, KAFKA_REQUEST_MS);
     rd_kafka_CreatePartitions(transport->admin, &partitions, 1, request.options, request.queue);
     int result = kafka_request_wait(&request, err, "Adding partitions to the topic", name);
     if (result == 0) {

@@ -28,7 +28,7 @@ int kafka_groups_delete_records(struct transport *base, const char *topic, int32
     rd_kafka_topic_partition_list_add(list, topic, partition)->offset = before;
     rd_kafka_DeleteRecords_t *deletion = rd_kafka_DeleteRecords_new(list);
     struct kafka_request request;
-    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_DELETERECORDS);
+    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_DELETERECORDS, KAFKA_REQUEST_MS);
     rd_kafka_DeleteRecords(transport->admin, &deletion, 1, request.options, request.queue);
     int result = kafka_request_wait(&request, err, "Deleting records of the topic", topic);
     if (result == 0) {
@@ -79,7 +79,7 @@ int kafka_groups_positions(struct transport *base, const char *app, struct group
     struct kafka_transport *transport = kafka_transport(base);
     rd_kafka_ListConsumerGroupOffsets_t *question = rd_kafka_ListConsumerGroupOffsets_new(app, NULL);
     struct kafka_request request;
-    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
+    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, KAFKA_REQUEST_MS);
     rd_kafka_ListConsumerGroupOffsets(transport->admin, &question, 1, request.options, request.queue);
     int result = kafka_request_wait(&request, err, "Reading the positions of the group", app);
     if (result == 0) {
@@ -101,7 +101,7 @@ static int alter(struct kafka_transport *transport, const char *app, const rd_ka
 {
     rd_kafka_AlterConsumerGroupOffsets_t *change = rd_kafka_AlterConsumerGroupOffsets_new(app, list);
     struct kafka_request request;
-    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS);
+    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS, KAFKA_REQUEST_MS);
     rd_kafka_AlterConsumerGroupOffsets(transport->admin, &change, 1, request.options, request.queue);
     int result = kafka_request_wait(&request, err, "Setting the positions of the group", app);
     if (result == 0) {
@@ -120,7 +120,7 @@ static int forget(struct kafka_transport *transport, const char *app, const rd_k
 {
     rd_kafka_DeleteConsumerGroupOffsets_t *change = rd_kafka_DeleteConsumerGroupOffsets_new(app, list);
     struct kafka_request request;
-    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS);
+    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS, KAFKA_REQUEST_MS);
     rd_kafka_DeleteConsumerGroupOffsets(transport->admin, &change, 1, request.options, request.queue);
     int result = kafka_request_wait(&request, err, "Removing positions of the group", app);
     if (result == 0) {

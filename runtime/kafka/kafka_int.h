@@ -172,9 +172,10 @@ struct kafka_request {
     rd_kafka_queue_t *queue;
     rd_kafka_AdminOptions_t *options;
     rd_kafka_event_t *event;
+    int timeout_ms;
 };
 
-void kafka_request_begin(struct kafka_request *request, rd_kafka_t *rk, rd_kafka_admin_op_t kind);
+void kafka_request_begin(struct kafka_request *request, rd_kafka_t *rk, rd_kafka_admin_op_t kind, int timeout_ms);
 /* Waits for the answer; a failure of the request as a whole becomes `err`. */
 int kafka_request_wait(struct kafka_request *request, struct err *err, const char *what, const char *name);
 void kafka_request_end(struct kafka_request *request);

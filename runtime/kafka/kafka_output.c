@@ -21,8 +21,8 @@ void kafka_output_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, v
     }
     /* P13: without an offset it is not in the log, whatever the library says. */
     struct kafka_producer *producer = &((struct kafka_client *)opaque)->session->producer;
-    if (producer->failed++ == 0) {
-        producer->failed_code =
+    if (producer->failed++ == 0 || producer->failed_code == RD_KAFKA_RESP_ERR__PURGE_QUEUE) {
+        producer->failed_code = /* a purge is the consequence of another record's failure */
             message->err != RD_KAFKA_RESP_ERR_NO_ERROR ? message->err : RD_KAFKA_RESP_ERR__NO_OFFSET;
         producer->failed_output = output;
         producer->failed_partition = message->partition;

@@ -354,9 +354,9 @@ int kafka_producer_abort(struct session *session, struct err *err)
         }
     } else {
         rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        if (flush(session, err) != 0) {
-            return -1;
-        }
+    }
+    if (flush(session, err) != 0) { /* reports of purged records must not count for the next transaction */
+        return -1;
     }
     forget_records(producer, false);
     return 0;
