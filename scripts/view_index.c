@@ -265,10 +265,27 @@ static bool search(const struct view *view, struct slice name, struct slice *val
     return json_next_element(&walk, value);
 }
 
+/* Remembers a field that was found: reading, assigning and writing it out ask for it in turn. */
+static void remember(struct view *view, size_t name_size, struct slice value)
+{
+    const unsigned char *end = value.data - 1;
+    while (*end != '"') {
+        end--; /* over the colon and white space */
+    }
+    view->last_name = slice_of(end - name_size, name_size);
+    view->last_value = value;
+}
+
 struct slice view_index_value(struct arena *arena, struct view *view, struct slice name)
 {
     struct slice value;
+    if (view->last_name.size == name.size && name.size > 0 && memcmp(view->last_name.data, name.data, name.size) == 0) {
+        return view->last_value;
+    }
     if (!view->indexed && ++view->searches <= SEARCHES_WITHOUT_INDEX && search(view, name, &value)) {
+        if (!slice_is_null(value)) {
+            remember(view, name.size, value);
+        }
         return value;
     }
     const struct view_member *member = view_index_find(arena, view, name);

@@ -28,6 +28,8 @@ struct view {
         struct view_member *members; /* of an object */
         uint32_t *elements;          /* of an array: offset of each */
     };
+    struct slice last_name; /* in the text: of the field that was found last without an index */
+    struct slice last_value;
     uint32_t *slots; /* hash table of a large object: number of the member + 1, or 0 */
     uint32_t slot_mask;
     uint32_t size;
