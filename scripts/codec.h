@@ -1,7 +1,7 @@
 /* Codecs: bytes <-> the value on top of a Lua stack. One file per codec, one line in codec.c's table.
  *
- * Ownership: codecs are constant and live for ever (tm.windowed makes its own, owned by the state). Bytes that decode gets must stay
- * valid while the record is processed: views point into them.
+ * Ownership: codecs are constant and live for ever (tm.windowed makes its own, owned by the state). Bytes that decode
+ * gets must stay valid while the record is processed: views point into them.
  */
 #ifndef TIDEMILL_SCRIPTS_CODEC_H
 #define TIDEMILL_SCRIPTS_CODEC_H
@@ -12,13 +12,14 @@
 #include "engine/record.h"
 
 struct codec {
-    const char *name;  /* "json" */
-    const char *text;  /* one sentence for the reference page */
+    const char *name; /* "json" */
+    const char *text; /* one sentence for the reference page */
     /* Full check of bytes from outside, without Lua; ERR_SKIP with the byte position when they are bad. */
     int (*check)(const struct codec *codec, struct slice bytes, struct err *err);
     /* Pushes the value of checked bytes (never null). [-0, +1, e] */
     void (*decode)(const struct codec *codec, lua_State *L, struct slice bytes);
-    /* Appends the encoded form of the value at `index` (never nil). Raises an error that names the type it can't write. [-0, +0, e] */
+    /* Appends the encoded form of the value at `index` (never nil). Raises an error that names the type it can't write.
+     * [-0, +0, e] */
     void (*encode)(const struct codec *codec, lua_State *L, int index, struct bytes *out);
 };
 

@@ -1,7 +1,7 @@
 /* A datum's two forms: bytes and a Lua value, each made from the other only when it is asked for.
  *
- * Ownership: bytes made by datum_bytes live in the worker's arena until the record is done; slots live on the Lua stack until the
- * operator that made them restores the stack's top, which every operator does before it returns.
+ * Ownership: bytes made by datum_bytes live in the worker's arena until the record is done; slots live on the Lua stack
+ * until the operator that made them restores the stack's top, which every operator does before it returns.
  */
 #ifndef TIDEMILL_SCRIPTS_DATUM_H
 #define TIDEMILL_SCRIPTS_DATUM_H
@@ -20,7 +20,8 @@ static inline struct datum datum_of_bytes(const struct codec *codec, struct slic
 
 /* Stack index of the decoded value (nil for null); decodes at most once per datum. [-0, +0 or +1, e] */
 int datum_slot(lua_State *L, struct datum *datum);
-/* The datum of the value at `index` (nil: null). An untouched view keeps its bytes when the codec is the same. [-0, +0, -] */
+/* The datum of the value at `index` (nil: null). An untouched view keeps its bytes when the codec is the same. [-0, +0,
+ * -] */
 struct datum datum_of_value(lua_State *L, int index, const struct codec *codec);
 /* Encoded with `codec`: the bytes as they came when nothing touched them and the codec is the datum's, else encoded
  * into the arena. Null gives a null slice. [-0, +0, e] */

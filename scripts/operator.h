@@ -8,6 +8,7 @@
 
 #include "scripts/call.h"
 
+/* clang-format off: it takes the struct's name for the keyword of another language */
 struct operator {
     struct op op;
     const char *usage;  /* "stream:filter(function(key, value, rec) return boolean end [, options])"; NULL: internal */
@@ -21,6 +22,7 @@ struct operator_table {
     const struct operator *const *list;
     size_t count;
 };
+/* clang-format on */
 
 /* [-0, +0, e] helpers for create: */
 const struct codec *operator_codec(lua_State *L, int options, const char *field, const struct codec *if_nil);

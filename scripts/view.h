@@ -12,17 +12,18 @@
 /* Registers the metatables of views and of tm.null and its kin, and the global `next` that names views in its error;
  * after the libraries are open. [-0, +0, e] */
 void view_install(lua_State *L);
-/* Pushes the Lua value of checked JSON: a view for objects and arrays, plain values else (null is tm.null). [-0, +1, e] */
+/* Pushes the Lua value of checked JSON: a view for objects and arrays, plain values else (null is tm.null). [-0, +1, e]
+ */
 void view_push(lua_State *L, struct slice json);
-/* Appends the value at `index` as JSON: views as their bytes or with their changes spliced in, tables, scalars. Raises for
- * functions, cycles, NaN, keys that are neither strings nor a list. [-0, +0, e] */
+/* Appends the value at `index` as JSON: views as their bytes or with their changes spliced in, tables, scalars. Raises
+ * for functions, cycles, NaN, keys that are neither strings nor a list. [-0, +0, e] */
 void view_encode(lua_State *L, int index, struct bytes *out);
 /* The untouched bytes of a view at `index`, or a null slice. [-0, +0, -] */
 struct slice view_bytes(lua_State *L, int index);
 /* Pushes a plain deep copy (tables) of any value. [-0, +1, e] */
 void view_copy(lua_State *L, int index);
-/* Pushes a value of the same content whose changes the one at `index` does not show: a fresh view for a view, a deep copy
- * for a table, else the value itself. [-0, +1, e] */
+/* Pushes a value of the same content whose changes the one at `index` does not show: a fresh view for a view, a deep
+ * copy for a table, else the value itself. [-0, +1, e] */
 void view_fork(lua_State *L, int index);
 
 bool view_is(lua_State *L, int index); /* whether the value is a view [-0, +0, -] */

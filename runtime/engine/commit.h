@@ -6,8 +6,8 @@
  * |-----------------------------------|--------------------------------------------------------------------------|
  * | processing, flush, changelogs     | no commit: the transaction is aborted, the input is processed again       |
  * | positions sent, outcome not known | the group's offsets say which; both ways are safe (P6)                    |
- * | the transaction's commit          | the store is behind: it replays the changelog's tail, nothing is processed again |
- * | some of the stores' commits       | the same for the others                                                   |
+ * | the transaction's commit          | the store is behind: it replays the changelog's tail, nothing is processed
+ * again | | some of the stores' commits       | the same for the others |
  *
  *      FLUSH -> CHANGELOG -> TRANSACTION -> STORES -> (done)
  *                  |             |  \
@@ -45,12 +45,12 @@ struct commit {
     const struct transport_class *transport;
     struct session *session;
     const struct clock *clock;
-    enum commit_step step;       /* where a waiting commit goes on */
+    enum commit_step step; /* where a waiting commit goes on */
     struct position *positions;
     size_t count;
     size_t capacity;
-    struct worker *broken;       /* with COMMIT_BROKEN */
-    int64_t recoveries;          /* since the start; capped by the caller */
+    struct worker *broken; /* with COMMIT_BROKEN */
+    int64_t recoveries;    /* since the start; capped by the caller */
 };
 
 void commit_init(struct commit *commit, const struct transport_class *transport, struct session *session,

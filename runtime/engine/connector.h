@@ -36,15 +36,16 @@ struct sink_class {
     /* `position` gets the offset kept in the target for this topic and partition, or OFFSET_NONE. */
     int (*open)(const void *options, const char *topic, int32_t partition, int64_t *position,
                 struct connector_task **state, struct err *err);
-    /* Writes the records and the next offset in one transaction of the target. ERR_SKIP names the bad record in *bad. */
+    /* Writes the records and the next offset in one transaction of the target. ERR_SKIP names the bad record in *bad.
+     */
     int (*write)(struct connector_task *state, const struct record *records, size_t count, int64_t next_offset,
                  size_t *bad, struct err *err);
     void (*close)(struct connector_task *state);
 };
 
 struct connector {
-    const char *kind;                  /* "postgres" */
-    const char *text;                  /* one sentence for the reference */
+    const char *kind; /* "postgres" */
+    const char *text; /* one sentence for the reference */
     const struct option_table *options;
     size_t options_size;
     const struct source_class *source; /* NULL: is no source */

@@ -22,12 +22,13 @@ struct program_class {
     void (*bind)(struct instance *instance, struct worker *worker);
     /* Runs op->open of the given nodes, protected. */
     int (*open)(struct instance *instance, struct node *const *nodes, int count, struct err *err);
-    /* The one protected entry of a record: makes the item and runs the source node. ERR_SKIP never leaves it: policies are
-     * applied inside. A failure is ERR_FATAL with the place in the script and the record's topic, partition and offset. */
+    /* The one protected entry of a record: makes the item and runs the source node. ERR_SKIP never leaves it: policies
+     * are applied inside. A failure is ERR_FATAL with the place in the script and the record's topic, partition and
+     * offset. */
     int (*process)(struct instance *instance, struct node *source, const struct record *record, struct err *err);
     /* Runs `fire` of a timer, protected. */
-    int (*punctuate)(struct instance *instance, struct node *node, int (*fire)(struct node *, void *, int64_t), void *data,
-                     int64_t now, struct err *err);
+    int (*punctuate)(struct instance *instance, struct node *node, int (*fire)(struct node *, void *, int64_t),
+                     void *data, int64_t now, struct err *err);
     /* Runs op->flush of the given nodes, protected. */
     int (*flush)(struct instance *instance, struct node *const *nodes, int count, struct err *err);
     void (*unload)(struct instance *instance);

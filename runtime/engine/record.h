@@ -1,8 +1,8 @@
 /* A record as it comes from a topic or goes to one, and the item that operators hand to each other.
  *
- * Ownership: a struct record borrows everything it points to. A record that a transport hands out is valid until the next
- * fetch on the same input; a record given to a produce call is copied by the call. An item and its data live as long
- * as the call of `process` that received them; its Lua values live on the worker's Lua stack.
+ * Ownership: a struct record borrows everything it points to. A record that a transport hands out is valid until the
+ * next fetch on the same input; a record given to a produce call is copied by the call. An item and its data live as
+ * long as the call of `process` that received them; its Lua values live on the worker's Lua stack.
  */
 #ifndef TIDEMILL_ENGINE_RECORD_H
 #define TIDEMILL_ENGINE_RECORD_H
@@ -20,18 +20,19 @@ struct headers {
 };
 
 struct record {
-    struct slice key;        /* null: no key */
-    struct slice value;      /* null: a tombstone */
-    struct headers headers;  /* in order; names may repeat */
-    int64_t timestamp;       /* ms since 1970 */
-    int64_t offset;          /* -1 for one that is not in a topic yet */
-    const char *topic;       /* lives as long as the process's topic names do */
+    struct slice key;       /* null: no key */
+    struct slice value;     /* null: a tombstone */
+    struct headers headers; /* in order; names may repeat */
+    int64_t timestamp;      /* ms since 1970 */
+    int64_t offset;         /* -1 for one that is not in a topic yet */
+    const char *topic;      /* lives as long as the process's topic names do */
     int32_t partition;
 };
 
 struct codec; /* scripts/codec.h: bytes <-> Lua value */
 
-/* A key or value on its way through the operators: bytes, a decoded value, or both. Never neither, unless it is null. */
+/* A key or value on its way through the operators: bytes, a decoded value, or both. Never neither, unless it is null.
+ */
 struct datum {
     const struct codec *codec; /* what `bytes` is in, and what a decoded value will be written with by default */
     struct slice bytes;        /* encoded form; data == NULL: there is none yet, or the datum is null */
@@ -42,8 +43,8 @@ struct datum {
 struct item {
     struct datum key;
     struct datum value;
-    struct datum old;              /* tables only: what the value was before this change */
-    bool change;                   /* true: an update of a table, `old` counts; false: a record of a stream */
+    struct datum old; /* tables only: what the value was before this change */
+    bool change;      /* true: an update of a table, `old` counts; false: a record of a stream */
     int64_t timestamp;
     const struct headers *headers; /* never NULL */
     const struct record *source;   /* the record being processed; NULL in a punctuation */

@@ -1,9 +1,9 @@
 /* Bringing a worker's stores to where the group's committed offsets are: judge at open, replay off the poll path.
  *
- * Order (P7): the session's producer is initialized -> stable committed offsets (they come with the assignment) -> target = the
- * changelog's high watermark -> replay read_committed from the store's offset until the position reaches the target (P8).
- * A restorer has a thread of its own per stream thread and one reader for all partitions it restores; records go into the stores in
- * batches, progress is committed, so that a kill resumes where it was.
+ * Order (P7): the session's producer is initialized -> stable committed offsets (they come with the assignment) ->
+ * target = the changelog's high watermark -> replay read_committed from the store's offset until the position reaches
+ * the target (P8). A restorer has a thread of its own per stream thread and one reader for all partitions it restores;
+ * records go into the stores in batches, progress is committed, so that a kill resumes where it was.
  *
  * Ownership: from restorer_start until restorer_finished hands it back, the worker's stores belong to the restoring
  * thread; everything else of the worker stays with the stream thread.
@@ -25,32 +25,32 @@ enum restore_verdict {
 struct restore_changelog {
     const char *topic;
     bool exists;
-    int64_t low, high;  /* watermarks */
-    int64_t kept;       /* offset in the store; OFFSET_NONE: the store knows nothing of this changelog */
-    bool recreated;     /* its generation marker is not the one the store knows */
+    int64_t low, high; /* watermarks */
+    int64_t kept;      /* offset in the store; OFFSET_NONE: the store knows nothing of this changelog */
+    bool recreated;    /* its generation marker is not the one the store knows */
 };
 
 /* Everything the verdict depends on; pure data, so that each row of the table is a unit test. */
 struct restore_facts {
     const char *app;
     const char *worker;
-    bool fresh;                    /* no file, or it was quarantined */
-    const struct store_meta *meta; /* of the store; app == NULL: none */
-    int32_t partitions;            /* of the sub-topology now; 0: not known */
+    bool fresh;                       /* no file, or it was quarantined */
+    const struct store_meta *meta;    /* of the store; app == NULL: none */
+    int32_t partitions;               /* of the sub-topology now; 0: not known */
     const struct position *committed; /* stable offsets of the group, one per input */
     size_t committed_count;
     const struct restore_changelog *changelogs;
     size_t changelog_count;
     int64_t now_ms;
-    int64_t delete_retention_ms;   /* 0: tombstones stay for ever (embedded log: the rule on age does not hold) */
+    int64_t delete_retention_ms; /* 0: tombstones stay for ever (embedded log: the rule on age does not hold) */
 };
 
 /* `why` gets a sentence for the log, or the full message for VERDICT_REFUSE. */
 enum restore_verdict restore_judge(const struct restore_facts *facts, struct err *why);
 const char *restore_verdict_name(enum restore_verdict verdict);
 
-/* Key of the record that marks the generation of a changelog: written first into each partition when the runtime makes the
- * topic, so that a topic that was deleted and made again under a store is noticed. Its value is a random id. */
+/* Key of the record that marks the generation of a changelog: written first into each partition when the runtime makes
+ * the topic, so that a topic that was deleted and made again under a store is noticed. Its value is a random id. */
 #define RESTORE_MARKER_KEY "\0tidemill-generation"
 struct slice restore_marker_key(void);
 
@@ -60,8 +60,8 @@ struct restorer_config {
     struct transport *transport;
     const struct store_driver *stores;
     const struct clock *clock;
-    bool thread;                 /* false: restorer_start restores before it returns (driver, unit tests) */
-    void (*wake)(void *self);    /* called from the restoring thread when a worker is finished; may be NULL */
+    bool thread;              /* false: restorer_start restores before it returns (driver, unit tests) */
+    void (*wake)(void *self); /* called from the restoring thread when a worker is finished; may be NULL */
     void *self;
 };
 
@@ -69,7 +69,8 @@ int restorer_open(const struct restorer_config *config, struct restorer **restor
 /* Stops the thread, cancels what is under way (progress is kept). */
 void restorer_close(struct restorer *restorer);
 
-/* Judges the worker and begins what is needed. *finished true: it can run at once. A refusal is ERR_FATAL / ERR_TOPIC. */
+/* Judges the worker and begins what is needed. *finished true: it can run at once. A refusal is ERR_FATAL / ERR_TOPIC.
+ */
 int restorer_start(struct restorer *restorer, struct worker *worker, bool *finished, struct err *err);
 /* The next worker that is done, or NULL. *result -1: restoring it failed, with `err`. */
 struct worker *restorer_finished(struct restorer *restorer, int *result, struct err *err);

@@ -10,13 +10,13 @@
 struct runner;
 
 struct runner_config {
-    struct app_settings settings;      /* borrowed texts */
+    struct app_settings settings; /* borrowed texts */
     struct program *program;
     const struct store_driver *stores;
     struct transport *transport;
-    bool embedded;                     /* the embedded log: topics are created, one process per app */
-    const char *state_directory;       /* "<data>/state" or state_dir */
-    const char *instance;              /* --instance NAME, or NULL: first free slot */
+    bool embedded;               /* the embedded log: topics are created, one process per app */
+    const char *state_directory; /* "<data>/state" or state_dir */
+    const char *instance;        /* --instance NAME, or NULL: first free slot */
     bool stay;
     bool until_end;
 };
@@ -25,7 +25,7 @@ struct runner_worker_status {
     char name[64];
     int thread;
     enum worker_state state;
-    int64_t records;       /* processed since start */
+    int64_t records; /* processed since start */
     int64_t lag;
     int64_t state_bytes;
     int64_t state_entries;
@@ -46,7 +46,7 @@ const struct topic_plan *runner_plan(const struct runner *runner);
 size_t runner_workers(struct runner *runner, struct runner_worker_status *list, size_t max);
 /* Records processed so far and records known to be left, for progress lines; @thread any. */
 void runner_progress(struct runner *runner, int64_t *done, int64_t *left);
-bool runner_ready(struct runner *runner); /* joined, restored */
+bool runner_ready(struct runner *runner);   /* joined, restored */
 bool runner_healthy(struct runner *runner); /* no thread stuck beyond max_poll_interval, none ended by error */
 
 #endif

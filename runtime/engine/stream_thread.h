@@ -19,13 +19,13 @@ struct stream_thread_config {
     const struct store_driver *stores;
     struct transport *transport;
     const struct clock *clock;
-    const char *state_directory;   /* of the slot: "<data>/state/<app>/<slot>"; NULL: in memory */
-    const char *instance;          /* persistent id of the slot; NULL in memory */
-    int64_t cache_bytes;           /* per worker; 0: no limit */
+    const char *state_directory; /* of the slot: "<data>/state/<app>/<slot>"; NULL: in memory */
+    const char *instance;        /* persistent id of the slot; NULL in memory */
+    int64_t cache_bytes;         /* per worker; 0: no limit */
     int thread;
     int threads;
     bool stay;
-    bool restore_inline;           /* restore within step instead of on a thread of its own (driver, unit tests) */
+    bool restore_inline; /* restore within step instead of on a thread of its own (driver, unit tests) */
 };
 
 int stream_thread_open(const struct stream_thread_config *config, struct stream_thread **thread, struct err *err);
@@ -41,7 +41,7 @@ int stream_thread_close(struct stream_thread *thread, struct err *err);
 bool stream_thread_joined(const struct stream_thread *thread);
 /* Whether nothing is left to do: every worker running, drained and committed. */
 bool stream_thread_idle(struct stream_thread *thread);
-void stream_thread_wake(struct stream_thread *thread);  /* @thread any */
+void stream_thread_wake(struct stream_thread *thread); /* @thread any */
 int stream_thread_worker_count(const struct stream_thread *thread);
 struct worker *stream_thread_worker(struct stream_thread *thread, int index);
 /* End offsets to stop at (--until-end); the thread is idle for good once its own inputs have reached them. */

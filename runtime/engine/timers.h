@@ -1,9 +1,9 @@
 /* Punctuation schedules of one worker, on stream time and on wall time.
  *
  * Source: Kafka Streams' PunctuationSchedule: stream time starts on the grid at 0 and so fires with the first record;
- * wall time fires first after one interval; after a jump a timer fires once and stays on its grid; timers due at once fire in
- * order of their scheduled time, then of their creation.
- * Ownership: the set owns its timers. A cancelled timer is freed by the next timers_due or timers_free.
+ * wall time fires first after one interval; after a jump a timer fires once and stays on its grid; timers due at once
+ * fire in order of their scheduled time, then of their creation. Ownership: the set owns its timers. A cancelled timer
+ * is freed by the next timers_due or timers_free.
  */
 #ifndef TIDEMILL_ENGINE_TIMERS_H
 #define TIDEMILL_ENGINE_TIMERS_H
@@ -24,8 +24,8 @@ struct timers {
     struct op_timer **list; /* in order of creation */
     size_t count;
     size_t capacity;
-    int64_t next[2];        /* earliest `next` per enum op_time; INT64_MAX: none */
-    int64_t *saved;         /* schedules found at open, given to timers in order of creation */
+    int64_t next[2]; /* earliest `next` per enum op_time; INT64_MAX: none */
+    int64_t *saved;  /* schedules found at open, given to timers in order of creation */
     size_t saved_count;
     size_t saved_used;
 };

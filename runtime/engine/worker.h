@@ -21,12 +21,12 @@ enum worker_state { WORKER_CREATED, WORKER_RESTORING, WORKER_RUNNING, WORKER_CLO
 struct worker_config {
     const struct app_settings *settings;
     struct program *program;
-    const struct graph *graph;            /* the described one, for comparing */
+    const struct graph *graph; /* the described one, for comparing */
     const struct topic_plan *plan;
     const struct store_driver *stores;
-    const char *state_directory;          /* of this worker; NULL: in memory */
+    const char *state_directory; /* of this worker; NULL: in memory */
     int64_t cache_bytes;
-    struct session *session;              /* for producing */
+    struct session *session; /* for producing */
     const struct transport_class *transport;
     const struct clock *clock;
     int subtopology;
@@ -42,17 +42,19 @@ void worker_close(struct worker *worker);
 
 enum worker_state worker_state(const struct worker *worker);
 void worker_set_state(struct worker *worker, enum worker_state state); /* asserts that the transition is legal */
-const char *worker_name(const struct worker *worker); /* "0_3": sub-topology and partition, as Kafka Streams names tasks */
+const char *
+worker_name(const struct worker *worker); /* "0_3": sub-topology and partition, as Kafka Streams names tasks */
 int worker_subtopology(const struct worker *worker);
 int32_t worker_partition(const struct worker *worker);
-/* Name of the worker's directory: its first store (by name) and the partition, so that a changed topology finds it again.
- * NULL for a sub-topology without stores. */
-const char *worker_directory_name(const struct graph *graph, int subtopology, int32_t partition, char *buffer, size_t size);
+/* Name of the worker's directory: its first store (by name) and the partition, so that a changed topology finds it
+ * again. NULL for a sub-topology without stores. */
+const char *worker_directory_name(const struct graph *graph, int subtopology, int32_t partition, char *buffer,
+                                  size_t size);
 
 /* Ties an assigned input partition to the worker; `metadata` is what its committed offset carried, or NULL. */
 int worker_add_input(struct worker *worker, const struct assigned *assigned, struct err *err);
-/* The inputs have ended with a revocation: nothing is read until worker_clear_inputs and worker_add_input tie the worker to
- * those of the next assignment; stores and script stay open meanwhile. */
+/* The inputs have ended with a revocation: nothing is read until worker_clear_inputs and worker_add_input tie the
+ * worker to those of the next assignment; stores and script stay open meanwhile. */
 void worker_suspend(struct worker *worker);
 void worker_clear_inputs(struct worker *worker);
 /* Whether the committed offset of the partition is the one this worker committed (or it never had that input). */
@@ -74,11 +76,11 @@ bool worker_drained(struct worker *worker);
 
 /* ---- for commit.c ---- */
 bool worker_dirty(const struct worker *worker); /* something was processed, produced or changed since the last commit */
-int worker_flush(struct worker *worker, struct err *err);              /* op->flush of all nodes */
-int worker_produce_changelog(struct worker *worker, struct err *err);  /* one record per changed key */
+int worker_flush(struct worker *worker, struct err *err);             /* op->flush of all nodes */
+int worker_produce_changelog(struct worker *worker, struct err *err); /* one record per changed key */
 /* Appends one position per input (P3); what they point to is valid until the next call for the same worker. */
 void worker_positions(struct worker *worker, struct position **list, size_t *count, size_t *capacity);
-int worker_commit_store(struct worker *worker, struct err *err);       /* after the transport's commit */
+int worker_commit_store(struct worker *worker, struct err *err); /* after the transport's commit */
 /* After an abort: rolls back the stores, loads the script anew, seeks the inputs to the committed offsets. */
 int worker_rewind(struct worker *worker, struct err *err);
 int64_t worker_uncommitted_records(const struct worker *worker);
@@ -91,13 +93,14 @@ int worker_changelog_count(const struct worker *worker);
 /* Store, topic and the next offset to replay from (OFFSET_NONE: from the beginning) of changelog number `index`. */
 struct store *worker_changelog(const struct worker *worker, int index, struct position *position);
 void worker_set_changelog_offset(struct worker *worker, int index, int64_t offset);
-/* The generation marker of a changelog as the store knows it (NULL: not yet); goes into the meta row with the next commit. */
+/* The generation marker of a changelog as the store knows it (NULL: not yet); goes into the meta row with the next
+ * commit. */
 const char *worker_changelog_generation(const struct worker *worker, int index);
 void worker_set_changelog_generation(struct worker *worker, int index, struct slice generation);
 /* Empties the stores and forgets every position of the meta row: a rebuild begins. */
 int worker_wipe_stores(struct worker *worker, struct err *err);
-/* Makes restored entries durable with the changelog offsets as set. `complete`: the stores are now at the group's committed
- * offsets; else the input offsets stay those found at open. */
+/* Makes restored entries durable with the changelog offsets as set. `complete`: the stores are now at the group's
+ * committed offsets; else the input offsets stay those found at open. */
 int worker_commit_restored(struct worker *worker, bool complete, struct err *err);
 const struct store_meta *worker_found_meta(const struct worker *worker, bool *fresh); /* as the store was opened */
 struct graph *worker_graph(struct worker *worker);
