@@ -58,6 +58,11 @@ int kafka_group_committed_list(struct session *session, rd_kafka_topic_partition
     return 0;
 }
 
+static char *metadata_text(const rd_kafka_topic_partition_t *at)
+{
+    return at->metadata_size > 0 ? memory_format("%.*s", (int)at->metadata_size, (const char *)at->metadata) : NULL;
+}
+
 int kafka_group_committed(struct session *session, struct position *positions, size_t count, struct err *err)
 {
     if (session->consumer == NULL) {
@@ -74,9 +79,12 @@ int kafka_group_committed(struct session *session, struct position *positions, s
         return -1;
     }
     for (size_t i = 0; i < count; i++) {
-        const rd_kafka_topic_partition_t *at = &session->committed->elems[i];
+        rd_kafka_topic_partition_t *at = &session->committed->elems[i];
+        char *text = metadata_text(at); /* the library's own is not terminated */
+        free(at->metadata);
+        at->metadata = text; /* freed with the list */
         positions[i].offset = at->offset >= 0 ? at->offset : OFFSET_NONE;
-        positions[i].metadata = at->metadata_size > 0 ? at->metadata : NULL;
+        positions[i].metadata = text;
     }
     return 0;
 }
@@ -200,11 +208,6 @@ static int place_without_commit(struct session *session, rd_kafka_topic_partitio
     }
     rd_kafka_topic_partition_list_destroy(asked);
     return result;
-}
-
-static char *metadata_text(const rd_kafka_topic_partition_t *at)
-{
-    return at->metadata_size > 0 ? memory_format("%.*s", (int)at->metadata_size, (const char *)at->metadata) : NULL;
 }
 
 /* Tells the engine of all inputs: assigned (list given) or revoked. */

@@ -348,6 +348,9 @@ int kafka_producer_abort(struct session *session, struct err *err)
         return err_set(err, ERR_UNKNOWN, ERR_PROTOCOL, "The producer has failed and has to be recovered, not aborted.");
     }
     if (producer->transactional) {
+        /* A transaction whose partitions the coordinator has not heard of yet can't be aborted: the library fails for
+         * good over INVALID_TXN_STATE. So its records are given a moment to leave. */
+        rd_kafka_flush(producer->rk, KAFKA_FLUSH_MS);
         atomic_store(&producer->client.end_count, 0);
         if (end_transaction(session, rd_kafka_abort_transaction, "Aborting a Kafka transaction", err) != 0) {
             return -1;
