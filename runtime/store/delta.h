@@ -2,7 +2,8 @@
  *
  * Form: magic (4 bytes, big-endian), CRC-32C of what follows (4 bytes), then items. An item is either the byte 0 with
  * the name of a store (blob) and the time below which its entries are gone (varint, 0: none), which says what the
- * entries behind it belong to, or an entry: varint of key size + 1, key, value (blob; null: deleted), zigzag timestamp.
+ * entries behind it belong to, or an entry: varint of key size + 1, key, value (blob; null: deleted), and the
+ * zigzag difference of its timestamp to that of the entry before.
  * Blobs and integers are those of base/bytes.h.
  * Ownership: entries and names that are read borrow from the blob.
  */
@@ -12,10 +13,15 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-void delta_begin(struct bytes *blob); /* empties it first */
-void delta_add_store(struct bytes *blob, const char *name, uint64_t expired);
-void delta_add_entry(struct bytes *blob, struct slice key, struct slice value, int64_t timestamp);
-void delta_finish(struct bytes *blob);
+struct delta_writer {
+    struct bytes blob;
+    int64_t timestamp; /* of the last entry */
+};
+
+void delta_begin(struct delta_writer *delta); /* empties the blob first */
+void delta_add_store(struct delta_writer *delta, const char *name, uint64_t expired);
+void delta_add_entry(struct delta_writer *delta, struct slice key, struct slice value, int64_t timestamp);
+void delta_finish(struct delta_writer *delta);
 
 enum delta_item { DELTA_STORE, DELTA_ENTRY, DELTA_END };
 

@@ -51,30 +51,30 @@ int interval_changes(struct store_set *set,
 
 /* The delta. */
 
-static struct bytes *begin_blob(struct store_set *set)
+static struct delta_writer *begin_delta(struct store_set *set)
 {
-    size_t before = set->blob_capacity;
-    set->blobs = memory_grow(set->blobs, set->blob_count, &set->blob_capacity, sizeof *set->blobs);
-    memset(set->blobs + before, 0, (set->blob_capacity - before) * sizeof *set->blobs);
-    struct bytes *blob = &set->blobs[set->blob_count++];
-    delta_begin(blob);
-    return blob;
+    size_t before = set->delta_capacity;
+    set->deltas = memory_grow(set->deltas, set->delta_count, &set->delta_capacity, sizeof *set->deltas);
+    memset(set->deltas + before, 0, (set->delta_capacity - before) * sizeof *set->deltas);
+    struct delta_writer *delta = &set->deltas[set->delta_count++];
+    delta_begin(delta);
+    return delta;
 }
 
-static struct bytes *encode_table(struct store_set *set, const struct store *store, const struct table *table,
-                                  struct bytes *blob)
+static struct delta_writer *encode_table(struct store_set *set, const struct store *store, const struct table *table,
+                                         struct delta_writer *delta)
 {
     for (size_t n = 0; n < table->changes.count; n++) {
         bool silent;
         const struct table_entry *entry = table_changed(table, n, &silent);
-        if (blob->size >= BLOB_BYTES) {
-            delta_finish(blob);
-            blob = begin_blob(set);
-            delta_add_store(blob, store->name, 0);
+        if (delta->blob.size >= BLOB_BYTES) {
+            delta_finish(delta);
+            delta = begin_delta(set);
+            delta_add_store(delta, store->name, 0);
         }
-        delta_add_entry(blob, table_key(entry), table_value(entry), entry->timestamp);
+        delta_add_entry(delta, table_key(entry), table_value(entry), entry->timestamp);
     }
-    return blob;
+    return delta;
 }
 
 static bool has_changes(const struct store *store)
@@ -93,47 +93,47 @@ static void encode(struct store_set *set, const struct store_meta *meta)
     complete.worker = complete.worker != NULL ? complete.worker : set->worker;
     bytes_clear(&set->meta);
     meta_encode(&complete, &set->meta);
-    set->blob_count = 0;
-    struct bytes *blob = begin_blob(set);
+    set->delta_count = 0;
+    struct delta_writer *delta = begin_delta(set);
     for (size_t i = 0; i < set->store_count; i++) {
         const struct store *store = &set->stores[i];
         if (!has_changes(store)) {
             continue;
         }
-        delta_add_store(blob, store->name, store->expired != store->expired_committed ? store->expired : 0);
+        delta_add_store(delta, store->name, store->expired != store->expired_committed ? store->expired : 0);
         for (size_t j = 0; j < store->segment_count; j++) {
-            blob = encode_table(set, store, &store->segments[j]->table, blob);
+            delta = encode_table(set, store, &store->segments[j]->table, delta);
         }
     }
-    delta_finish(blob);
+    delta_finish(delta);
 }
 
 static int append(struct store_set *set, struct err *err)
 {
-    struct delta_log_row *rows = memory_alloc(set->blob_count * sizeof *rows);
+    struct delta_log_row *rows = memory_alloc(set->delta_count * sizeof *rows);
     int64_t bytes = 0;
-    for (size_t i = 0; i < set->blob_count; i++) {
-        bool last = i + 1 == set->blob_count;
+    for (size_t i = 0; i < set->delta_count; i++) {
+        bool last = i + 1 == set->delta_count;
         rows[i] = (struct delta_log_row){set->seq + 1 + (int64_t)i, last ? bytes_slice(&set->meta) : SLICE_NULL,
-                                         bytes_slice(&set->blobs[i])};
-        bytes += (int64_t)set->blobs[i].size;
+                                         bytes_slice(&set->deltas[i].blob)};
+        bytes += (int64_t)set->deltas[i].blob.size;
     }
-    int failed = delta_log_append(&set->log, rows, set->blob_count, set->merged, err);
+    int failed = delta_log_append(&set->log, rows, set->delta_count, set->merged, err);
     free(rows);
     if (failed == 0) {
-        set->seq += (int64_t)set->blob_count;
+        set->seq += (int64_t)set->delta_count;
         set->unmerged_bytes += bytes;
-        set->unmerged_count += (int64_t)set->blob_count;
+        set->unmerged_count += (int64_t)set->delta_count;
     }
     return failed;
 }
 
 /* Buffers of a huge commit are given back. */
-static void trim_blobs(struct store_set *set)
+static void trim_deltas(struct store_set *set)
 {
-    for (size_t i = 0; i < set->blob_capacity; i++) {
-        if (i > 0 || set->blobs[i].capacity > BLOB_BYTES / 4) {
-            bytes_free(&set->blobs[i]);
+    for (size_t i = 0; i < set->delta_capacity; i++) {
+        if (i > 0 || set->deltas[i].blob.capacity > BLOB_BYTES / 4) {
+            bytes_free(&set->deltas[i].blob);
         }
     }
 }
@@ -258,7 +258,7 @@ static int write_delta(struct store_set *set, const struct store_meta *meta, str
     }
     encode(set, meta);
     int failed = append(set, err);
-    trim_blobs(set);
+    trim_deltas(set);
     if (failed != 0) {
         store_note_damage(set, err);
         return err_wrap(err, "committing the state of worker %s", set->worker);
@@ -276,6 +276,7 @@ int interval_commit(struct store_set *set, const struct store_meta *meta, struct
     for (size_t i = 0; i < set->store_count; i++) {
         store_commit(&set->stores[i], durable);
     }
+    arena_clear(&set->usage.before);
     if (durable) {
         store_evict(set, EVICT_TURNS);
         keep_merging(set);
@@ -290,5 +291,6 @@ int interval_rollback(struct store_set *set, struct err *err)
     for (size_t i = 0; i < set->store_count; i++) {
         store_rollback(&set->stores[i]);
     }
+    arena_clear(&set->usage.before);
     return 0;
 }

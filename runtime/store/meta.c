@@ -26,7 +26,6 @@ void meta_encode(const struct store_meta *meta, struct bytes *out)
     append_text(out, meta->app);
     append_text(out, meta->worker);
     bytes_append_zigzag(out, meta->partitions);
-    append_text(out, meta->generation);
     bytes_append_zigzag(out, meta->committed_ms);
     append_positions(out, meta->inputs, meta->input_count);
     append_positions(out, meta->changelogs, meta->changelog_count);
@@ -86,7 +85,6 @@ int meta_decode(struct slice bytes, struct arena *arena, struct store_meta *meta
     meta->app = take_text(&reader, arena);
     meta->worker = take_text(&reader, arena);
     meta->partitions = (int32_t)bytes_take_zigzag(&reader);
-    meta->generation = take_text(&reader, arena);
     meta->committed_ms = bytes_take_zigzag(&reader);
     meta->inputs = take_positions(&reader, arena, &meta->input_count);
     meta->changelogs = take_positions(&reader, arena, &meta->changelog_count);

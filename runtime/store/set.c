@@ -49,12 +49,13 @@ static void release(struct store_set *set)
     for (size_t i = 0; i < set->store_count; i++) {
         store_free(&set->stores[i]);
     }
-    for (size_t i = 0; i < set->blob_capacity; i++) {
-        bytes_free(&set->blobs[i]);
+    for (size_t i = 0; i < set->delta_capacity; i++) {
+        bytes_free(&set->deltas[i].blob);
     }
-    free(set->blobs);
+    free(set->deltas);
     bytes_free(&set->meta);
     arena_free(&set->meta_arena);
+    arena_free(&set->usage.before);
     free(set->stores);
     free(set->specs);
     free(set->directory);

@@ -1,17 +1,18 @@
 #include "store/slab.h"
 
 #include "base/memory.h"
+#include "store/pages.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* Chunks grow from small to large, so that a store with three keys stays small. */
 #define FIRST_CHUNK ((size_t)1024)
-#define LAST_CHUNK ((size_t)256 * 1024)
+#define LAST_CHUNK PAGES_HUGE
 
 struct slab_chunk {
     struct slab_chunk *older;
-    size_t size;
+    size_t size; /* with this header */
     unsigned char data[];
 };
 
@@ -36,13 +37,13 @@ static void add_chunk(struct slab *slab)
     if (size > LAST_CHUNK) {
         size = LAST_CHUNK;
     }
-    struct slab_chunk *chunk = memory_resize(NULL, sizeof *chunk + size);
+    struct slab_chunk *chunk = pages_alloc(size);
     chunk->older = slab->chunks;
     chunk->size = size;
     slab->chunks = chunk;
     slab->at = chunk->data;
-    slab->left = size;
-    slab->bytes += sizeof *chunk + size;
+    slab->left = size - sizeof *chunk;
+    slab->bytes += size;
 }
 
 static void *alloc_large(struct slab *slab, size_t room)
@@ -80,7 +81,7 @@ void *slab_alloc(struct slab *slab, size_t size)
         memcpy(&slab->released[room / SLAB_UNIT], block, sizeof(void *));
         return block;
     }
-    if (room > slab->left) {
+    while (room > slab->left) { /* the first chunk may be too small for the block */
         add_chunk(slab);
     }
     block = slab->at;
@@ -103,7 +104,7 @@ void slab_free(struct slab *slab)
 {
     while (slab->chunks != NULL) {
         struct slab_chunk *older = slab->chunks->older;
-        free(slab->chunks);
+        pages_free(slab->chunks, slab->chunks->size);
         slab->chunks = older;
     }
     while (slab->large != NULL) {

@@ -323,7 +323,7 @@ static int check_entry(const struct store *store, struct slice key, struct slice
 }
 
 /* Without a trace when there is nothing to delete: neither the changelog nor the rows need a deletion then. */
-static bool is_nothing(const struct store *store, const struct table *table, struct slice key, uint64_t hash)
+static bool is_nothing(const struct store *store, struct table *table, struct slice key, uint64_t hash)
 {
     const struct table_entry *known = table_find(table, key, hash);
     return known != NULL ? table_deleted(known) : !may_have_row(store, key);

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "engine/store.h"
+#include "store/delta.h"
 #include "store/delta_log.h"
 #include "store/merge.h"
 #include "store/rows.h"
@@ -81,11 +82,11 @@ struct store_set {
     int64_t merge_retry_ns; /* after a failure: not before this time */
     char *damage;           /* why the files are to be quarantined at close, or NULL */
 
-    struct arena meta_arena; /* of the meta given out by open */
-    struct bytes meta;       /* scratch of commit */
-    struct bytes *blobs;     /* scratch of commit: mostly one */
-    size_t blob_count;
-    size_t blob_capacity;
+    struct arena meta_arena;     /* of the meta given out by open */
+    struct bytes meta;           /* scratch of commit */
+    struct delta_writer *deltas; /* scratch of commit: mostly one */
+    size_t delta_count;
+    size_t delta_capacity;
 };
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "store/pages.h"
 
 #include <stdlib.h>
 
@@ -70,6 +71,13 @@ static struct table_entry *copy_entry(struct table *table, const struct table_en
     return memcpy(slab_alloc(&table->slab, room), entry, room);
 }
 
+/* One after the other, where the next commit takes all of them back: most of the cost of a change is memory. */
+static struct table_entry *copy_aside(struct table *table, const struct table_entry *entry)
+{
+    size_t room = entry_room(entry);
+    return memcpy(arena_alloc(&table->usage->before, room), entry, room);
+}
+
 static void release_entry(struct table *table, struct table_entry *entry)
 {
     slab_release(&table->slab, entry, entry_room(entry));
@@ -104,16 +112,29 @@ static bool entry_has_key(const struct table_entry *entry, struct slice key)
     return own.size == key.size && (key.size == 0 || memcmp(own.data, key.data, key.size) == 0);
 }
 
-/* SIZE_MAX: not there. */
+static bool slot_has_key(uint64_t slot, struct slice key, uint64_t tag)
+{
+    if (((slot ^ tag) & ~ADDRESS_MASK) != 0 || slot <= REMOVED) {
+        return false;
+    }
+    const struct table_entry *entry = slot_entry(slot);
+    __builtin_prefetch(&entry->data[key.size]); /* most entries lie in two cache lines */
+    return entry_has_key(entry, key);
+}
+
+/* SIZE_MAX: not there. A change mostly follows a look at the same key, so the slot found last is tried first. */
 static size_t find_slot(const struct table *table, struct slice key, uint64_t hash)
 {
     if (table->capacity == 0) {
         return SIZE_MAX;
     }
     uint64_t tag = hash << ADDRESS_BITS;
-    for (size_t slot = first_slot(table, hash); table->slots[slot] != 0; slot = next_slot(table, slot)) {
-        uint64_t value = table->slots[slot];
-        if (((value ^ tag) & ~ADDRESS_MASK) == 0 && value != REMOVED && entry_has_key(slot_entry(value), key)) {
+    size_t slot = table->recent;
+    if (table->recent_hash == hash && slot < table->capacity && slot_has_key(table->slots[slot], key, tag)) {
+        return slot;
+    }
+    for (slot = first_slot(table, hash); table->slots[slot] != 0; slot = next_slot(table, slot)) {
+        if (slot_has_key(table->slots[slot], key, tag)) {
             return slot;
         }
     }
@@ -134,7 +155,7 @@ static void resize(struct table *table, size_t capacity)
 {
     uint64_t *old = table->slots;
     size_t old_capacity = table->capacity;
-    table->slots = memory_alloc(capacity * sizeof *table->slots);
+    table->slots = pages_alloc(capacity * sizeof *table->slots);
     table->capacity = capacity;
     table->used = 0;
     table->hand = 0;
@@ -147,7 +168,7 @@ static void resize(struct table *table, size_t capacity)
             place_entry(table, entry, hash_table64(table_key(entry)));
         }
     }
-    free(old);
+    pages_free(old, old_capacity * sizeof *old);
 }
 
 /* Four fifths of the slots are in use at most; a new size leaves them about half full. */
@@ -286,16 +307,18 @@ void table_free(struct table *table)
         table->usage->clean_bytes -= is_clean(entry) ? entry_cost(entry) : 0;
     }
     slab_free(&table->slab);
-    free(table->slots);
+    pages_free(table->slots, table->capacity * sizeof *table->slots);
     free(table->changes.items);
     list_free(&table->unmerged[0]);
     list_free(&table->unmerged[1]);
     table_init(table, table->usage);
 }
 
-struct table_entry *table_find(const struct table *table, struct slice key, uint64_t hash)
+struct table_entry *table_find(struct table *table, struct slice key, uint64_t hash)
 {
     size_t slot = find_slot(table, key, hash);
+    table->recent = slot;
+    table->recent_hash = hash;
     return slot != SIZE_MAX ? slot_entry(table->slots[slot]) : NULL;
 }
 
@@ -382,7 +405,7 @@ static struct table_entry *change_first(struct table *table, size_t slot, struct
         entry->state |= TABLE_DIRTY; /* still in use: what retires meanwhile must not take it for clean */
         return moved;
     }
-    struct table_entry *before = copy_entry(table, entry);
+    struct table_entry *before = copy_aside(table, entry);
     struct table_changed *changed = add_change(table, entry, change);
     changed->before = before;
     changed->copied = true;
@@ -433,15 +456,6 @@ struct table_entry *table_changed(const struct table *table, size_t n, bool *sil
     return changed->entry;
 }
 
-static void release_before(struct table *table, const struct table_changed *changed)
-{
-    if (changed->copied) {
-        release_entry(table, changed->before);
-    } else if (changed->before != NULL) {
-        leave_entry(table, changed->before);
-    }
-}
-
 void table_commit(struct table *table, bool merges)
 {
     for (size_t i = 0; i < table->changes.count; i++) {
@@ -449,7 +463,9 @@ void table_commit(struct table *table, bool merges)
         if (i + PREFETCH < table->changes.count) {
             __builtin_prefetch(changed[PREFETCH].entry);
         }
-        release_before(table, changed);
+        if (changed->before != NULL && !changed->copied) {
+            leave_entry(table, changed->before);
+        }
         changed->entry->state &= ~(TABLE_DIRTY | TABLE_PLACE);
         if (merges) {
             add_unmerged(table, changed->entry, table->epoch);
@@ -464,7 +480,7 @@ void table_commit(struct table *table, bool merges)
 static void restore_before(struct table *table, const struct table_changed *changed)
 {
     struct table_entry *entry = changed->entry;
-    struct table_entry *before = changed->before;
+    struct table_entry *before = changed->copied ? copy_entry(table, changed->before) : changed->before;
     struct slice key = table_key(entry);
     size_t slot = find_slot(table, key, hash_table64(key));
     table->slots[slot] = (table->slots[slot] & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)before;

@@ -13,6 +13,7 @@
 #ifndef TIDEMILL_STORE_TABLE_H
 #define TIDEMILL_STORE_TABLE_H
 
+#include "base/arena.h"
 #include "base/bytes.h"
 #include "store/order.h"
 #include "store/slab.h"
@@ -68,17 +69,18 @@ static inline bool table_deleted(const struct table_entry *entry)
     return entry->key_size == TABLE_LONG ? table_long_size(entry, 1) == UINT32_MAX : entry->value_size == TABLE_DELETED;
 }
 
-/* Shared by the tables of a set. */
+/* Shared by the tables of a set. All zero to begin with; the arena is freed by its owner. */
 struct table_usage {
     int64_t clean_bytes; /* of entries that may be evicted */
     int64_t live;        /* entries that are no deletions */
+    struct arena before; /* entries as of the last commit; the set empties it after each commit and rollback */
 };
 
 struct table_changed {
     struct table_entry *entry;
     struct table_entry *before; /* as of the last commit; NULL: it was not in memory */
     bool silent;                /* only restored */
-    bool copied;                /* `before` is a copy: no list points to it */
+    bool copied;                /* `before` is a copy in usage->before */
 };
 
 struct table_changes {
@@ -98,7 +100,9 @@ struct table {
     size_t capacity;
     size_t used; /* slots that end no search: entries and removed ones */
     size_t entries;
-    size_t hand; /* of the clock */
+    size_t hand;   /* of the clock */
+    size_t recent; /* slot that table_find gave last, for this hash */
+    uint64_t recent_hash;
     struct slab slab;
     struct table_changes changes;  /* in order of the first change */
     struct table_list unmerged[2]; /* committed before and after the running merge began */
@@ -117,7 +121,7 @@ enum table_change {
 void table_init(struct table *table, struct table_usage *usage);
 void table_free(struct table *table);
 
-struct table_entry *table_find(const struct table *table, struct slice key, uint64_t hash);
+struct table_entry *table_find(struct table *table, struct slice key, uint64_t hash);
 /* For tables that evict: table_find that also tells the clock. */
 struct table_entry *table_use(struct table *table, struct slice key, uint64_t hash);
 /* `value` null: deletion. Key and value together are at most TABLE_LARGEST. Both may be slices of this table's entries.

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define KEYS 1000000u
-#define RECORDS 5000000u
+#define RECORDS 10000000u
 #define COMMIT_EVERY 50000u
 #define SLOTS (1u << 21)
 
