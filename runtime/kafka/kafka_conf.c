@@ -33,7 +33,7 @@ static const struct preset defaults[] = {
     {SIDE_BOTH, "log.connection.close", "false", false},
     {SIDE_CONSUMER, "session.timeout.ms", "30000", false},
     {SIDE_CONSUMER, "heartbeat.interval.ms", "500", false},
-    {SIDE_CONSUMER, "fetch.wait.max.ms", "50", false},
+    {SIDE_CONSUMER, "fetch.wait.max.ms", "100", false},
     {SIDE_CONSUMER, "fetch.error.backoff.ms", "100", false},
     {SIDE_CONSUMER, "fetch.queue.backoff.ms", "20", true},
     {SIDE_CONSUMER, "fetch.max.bytes", "16777216", false},
@@ -231,6 +231,10 @@ static int fill(rd_kafka_conf_t *conf, struct kafka_client *client, const struct
         return -1;
     }
     if (side == SIDE_CONSUMER && set_buffers(conf, options->partitions, err) != 0) {
+        return -1;
+    }
+    /* Whoever restores or reads to the end wants to hear of the end at once. */
+    if (options->role == KAFKA_READER && set(conf, "fetch.wait.max.ms", "20", false, false, err) != 0) {
         return -1;
     }
     if (set_given(conf, &transport->properties, side, err) != 0 ||
