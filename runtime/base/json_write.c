@@ -1,10 +1,9 @@
 #include "base/json_write.h"
 
+#include "base/json_real.h"
 #include "base/json_scan.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 static void separate(struct json_writer *writer)
 {
@@ -117,14 +116,13 @@ void json_text(struct json_writer *writer, const char *text)
     }
 }
 
-/* Writes the digits so that they end before `behind`, at least `digits` of them; returns where they start. */
-static char *digits_before(char *behind, uint64_t number, int digits)
+/* Writes the digits so that they end before `behind`; returns where they start. */
+static char *digits_before(char *behind, uint64_t number)
 {
-    while (number > 0 || digits > 0) {
+    do {
         *--behind = (char)('0' + number % 10);
         number /= 10;
-        digits--;
-    }
+    } while (number > 0);
     return behind;
 }
 
@@ -132,54 +130,12 @@ void json_integer(struct json_writer *writer, int64_t value)
 {
     char text[24];
     char *behind = text + sizeof text;
-    char *start = digits_before(behind, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 1);
+    char *start = digits_before(behind, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
     if (value < 0) {
         *--start = '-';
     }
     separate(writer);
     bytes_append(writer->out, start, (size_t)(behind - start));
-}
-
-/* Most numbers have few decimals. Up to 15 digits in all, the decimal that reads back as the same double is the
- * shortest one, and the division below rounds exactly as reading it does. */
-static bool append_few_decimals(struct bytes *out, double value)
-{
-    double size = fabs(value);
-    double power = 10;
-    if (size >= 1e9 || (size < 1e-4 && size != 0)) {
-        return false;
-    }
-    for (int decimals = 1; decimals <= 6; decimals++, power *= 10) {
-        uint64_t scaled = (uint64_t)(size * power + 0.5);
-        if ((double)scaled / power == size) {
-            char text[24];
-            char *behind = text + sizeof text;
-            char *start = digits_before(behind, scaled % (uint64_t)power, decimals);
-            *--start = '.';
-            start = digits_before(start, scaled / (uint64_t)power, 1);
-            if (signbit(value)) {
-                *--start = '-';
-            }
-            bytes_append(out, start, (size_t)(behind - start));
-            return true;
-        }
-    }
-    return false;
-}
-
-static void append_any_real(struct bytes *out, double value)
-{
-    char text[40];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) {
-            break;
-        }
-    }
-    bytes_append_text(out, text);
-    if (strpbrk(text, ".e") == NULL) {
-        bytes_append_text(out, ".0");
-    }
 }
 
 bool json_real(struct json_writer *writer, double value)
@@ -188,9 +144,7 @@ bool json_real(struct json_writer *writer, double value)
         return false;
     }
     separate(writer);
-    if (!append_few_decimals(writer->out, value)) {
-        append_any_real(writer->out, value);
-    }
+    json_real_append(writer->out, value);
     return true;
 }
 

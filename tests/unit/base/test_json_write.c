@@ -156,6 +156,45 @@ START_TEST(reals_read_back)
 }
 END_TEST
 
+/* What the C library finds: the first of 15 to 17 digits that reads back. */
+static void check_digits(double number)
+{
+    struct bytes out = {0};
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        if (strtod(text, NULL) == number) {
+            break;
+        }
+    }
+    if (strpbrk(text, ".e") == NULL) {
+        strcat(text, ".0");
+    }
+    struct json_writer writer = json_writer(&out);
+    ck_assert(json_real(&writer, number));
+    ck_assert_bytes_eq(out, text);
+    bytes_free(&out);
+}
+
+START_TEST(reals_are_as_the_c_library_writes_them)
+{
+    static const double edges[] = {1e-4, 0.001, 0.01, 0.1, 1, 10, 1e5, 1e9, 1e14, 1e15, 1e16, 0.5, 0.25, 1.0 / 1024};
+    uint64_t random = 7;
+    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
+        check_digits(edges[i]);
+        check_digits(nextafter(edges[i], 0));
+        check_digits(-nextafter(edges[i], 1e300));
+    }
+    for (int i = 0; i < 200000; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        double share = (double)(random >> 11) / 9007199254740992.0;
+        check_digits(share);
+        check_digits((share - 0.5) * pow(10, (double)(i % 22) - 4));
+        check_digits((double)(random >> 50) / (double)(i + 1));
+    }
+}
+END_TEST
+
 START_TEST(infinities_are_refused)
 {
     struct bytes out = {0};
@@ -209,5 +248,5 @@ START_TEST(bad_base64_leaves_the_bytes_alone)
 END_TEST
 
 UNIT_MAIN("json_write", commas_are_set_by_the_writer, strings_are_escaped, strings_read_back, integers_of_any_size,
-          reals_are_short_and_stay_reals, reals_read_back, infinities_are_refused, base64_of_known_vectors,
-          bad_base64_leaves_the_bytes_alone)
+          reals_are_short_and_stay_reals, reals_read_back, reals_are_as_the_c_library_writes_them,
+          infinities_are_refused, base64_of_known_vectors, bad_base64_leaves_the_bytes_alone)
