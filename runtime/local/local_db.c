@@ -201,16 +201,23 @@ const char *local_db_text(sqlite3_stmt *statement, int column)
 
 /* ---- opening ---- */
 
-/* SQLite's own handler knows no pauses under a second on some systems; a writer here is done within milliseconds. */
+/* SQLite's own handler knows no pauses under a second on some systems. A writer here is mostly done within half a
+ * millisecond, the time of one sync: the first pauses are short, or two processes that commit often would spend their
+ * time in sleeping. */
 static int wait_for_others(void *self, int tries)
 {
     (void)self;
-    int64_t pause_ms = tries < 10 ? 1 : tries < 100 ? 2 : 10;
-    if (tries > 100 + BUSY_LIMIT_MS / 10) {
-        return 0;
+    static const struct {
+        int tries;
+        useconds_t pause_us;
+    } pauses[] = {{30, 100}, {100, 1000}, {100 + BUSY_LIMIT_MS / 10, 10000}};
+    for (size_t i = 0; i < sizeof pauses / sizeof pauses[0]; i++) {
+        if (tries < pauses[i].tries) {
+            usleep(pauses[i].pause_us);
+            return 1;
+        }
     }
-    clock_sleep_ms(pause_ms);
-    return 1;
+    return 0;
 }
 
 static int wait_a_moment(void *deadline, int tries)
