@@ -84,12 +84,13 @@ static void execute(char **arguments)
     _exit(127);
 }
 
+/* 0: it ended well, or by the signal sent here. */
 static int stop_child(pid_t child)
 {
     int status = 0;
     kill(child, SIGTERM);
     waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status) != SIGTERM;
 }
 
 /* ---- start ---- */

@@ -9,12 +9,13 @@ for bench in tests/bench/bench_*.c; do
     name=$(basename "$bench" .c)
     case $name in
     *_kafka_*) continue ;; # needs a broker: tests/bench/kafka.sh starts one
+    *_end_to_end) continue ;; # bench_embedded.sh calls it
     esac
     [ -x "$build/tests/$name" ] || continue
     echo "== $name"
     "$build/tests/$name" || exit 1
 done
-for script in tests/bench/bench_*.sh; do
+for script in tests/bench/bench_*.sh tests/bench/kafka.sh; do
     [ -x "$script" ] || continue
     echo "== $(basename "$script" .sh)"
     BUILD=$build "$script" "$build/tidemill" || [ $? = 77 ] || exit 1

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# A relay on a real Kafka, exactly once, a commit every 100 ms: CPU per record of tidemill and of a bare librdkafka loop
+# with the same properties, in turns, and the memory of both when idle.
+#   kafka.sh [PROGRAM [RECORDS]]
+# Exit 77: the broker can't be had here.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+program=$(realpath "${1:-build/tidemill}")
+records=${2:-1500000}
+tool=$(realpath "$(dirname "$program")/tests/bench_kafka_relay")
+. tests/bench/support.sh
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/tidemill-bench-XXXXXX")
+child=
+stop_child() {
+    [ -n "$child" ] && kill "$child" 2> /dev/null && wait "$child" || true
+    child=
+}
+finish() {
+    stop_child
+    tests/support/kafka.sh stop "$work/broker"
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+brokers=$(tests/support/kafka.sh start "$work/broker") || exit $?
+
+write_script() { # run
+    cat > "$work/relay.lua" << LUA
+local tm = require "tidemill"
+local app = tm.app("relay-$1", { commit_ms = 100 })
+app:stream("in", { key = tm.bytes, value = tm.bytes }):to("out-$1")
+LUA
+}
+
+check_count() { # topic
+    local found
+    found=$("$tool" count "$brokers" "$1" 2> /dev/null)
+    [ "$found" = "$records" ] || { echo "kafka.sh: $1 has $found records instead of $records" >&2 && exit 1; }
+}
+
+run_once() { # run; prints nanoseconds per record of both
+    local bare mine
+    for topic in "bare-$1" "out-$1"; do
+        "$tool" create "$brokers" "$topic" 4 2> /dev/null
+    done
+    write_script "$1"
+    bare=$(cpu_seconds "$work/out" "$tool" relay "$brokers" in "bare-$1" "bare-$1")
+    mine=$(cpu_seconds "$work/out" "$program" run "$work/relay.lua" --brokers "$brokers" --data "$work/data" \
+        --until-end --threads 1 --log-level warn)
+    check_count "bare-$1"
+    check_count "out-$1"
+    echo "$(calculate 0 "$bare * 1e9 / $records") $(calculate 0 "$mine * 1e9 / $records")"
+}
+
+relay() {
+    local bares=() mines=() ratios=() bare mine
+    for run in 1 2 3; do
+        read -r bare mine < <(run_once "$run")
+        bares+=("$bare") mines+=("$mine") ratios+=("$(calculate 3 "$mine / $bare")")
+    done
+    row "relay on Kafka, CPU" "$(median "${mines[@]}") ns/record" "$(median "${bares[@]}") ns, bare loop" \
+        "ratio <= 1.15"
+    row "  ratio of each pair" "${ratios[*]}" "median $(median "${ratios[@]}")" "<= 1.15"
+}
+
+memory_idle() { # nothing is left to read
+    local mine bare
+    "$program" run "$work/relay.lua" --brokers "$brokers" --data "$work/data" --log-level warn &
+    child=$!
+    sleep 5
+    mine=$(memory_of $child)
+    stop_child
+    "$tool" idle "$brokers" in bare-3 bare-3 &
+    child=$!
+    sleep 5
+    bare=$(memory_of $child)
+    stop_child 2> /dev/null
+    row "memory, idle, on Kafka" "$mine" "$bare, bare loop" "<= 25 MB"
+}
+
+"$tool" create "$brokers" in 4 2> /dev/null
+"$tool" fill "$brokers" in "$records" 2> /dev/null
+relay
+memory_idle
