@@ -7,7 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 program=$(realpath "${1:-build/tidemill}")
 records=${2:-1500000}
-tool=$(realpath "$(dirname "$program")/tests/bench_kafka_relay")
+tools=$(realpath "$(dirname "$program")/tests")
+tool=$tools/bench_kafka_bare
 . tests/bench/support.sh
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/tidemill-bench-XXXXXX")
@@ -84,3 +85,5 @@ memory_idle() { # nothing is left to read
 "$tool" fill "$brokers" in "$records" 2> /dev/null
 relay
 memory_idle
+echo "the Kafka transport alone:"
+TIDEMILL_TEST_BROKERS=$brokers "$tools/bench_kafka_relay"
