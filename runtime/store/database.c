@@ -52,6 +52,16 @@ int database_prepare(struct database *database, const char *sql, sqlite3_stmt **
     return result == SQLITE_OK ? 0 : database_error(database, result, err);
 }
 
+int database_prepare_own(struct database *database, const char *sql, sqlite3_stmt **statement, struct err *err)
+{
+    if (database_prepare(database, sql, statement, err) == 0) {
+        return 0;
+    }
+    return err->code != ERR_INTERNAL ? -1
+                                     : err_set(err, ERR_FATAL, ERR_CORRUPT, "The state file %s lacks a table: %s.",
+                                               database->path, sqlite3_errmsg(database->handle));
+}
+
 int database_step(struct database *database, sqlite3_stmt *statement, bool *row, struct err *err)
 {
     int result = sqlite3_step(statement);

@@ -39,6 +39,8 @@ void database_close(struct database *database);
 
 int database_execute(struct database *database, const char *sql, struct err *err);
 int database_prepare(struct database *database, const char *sql, sqlite3_stmt **statement, struct err *err);
+/* For statements on tables that every file has: that one can't be prepared means damage. */
+int database_prepare_own(struct database *database, const char *sql, sqlite3_stmt **statement, struct err *err);
 /* Steps a statement that gives no rows, and resets it. */
 int database_run(struct database *database, sqlite3_stmt *statement, struct err *err);
 /* Steps one that may give a row. The caller resets it. */

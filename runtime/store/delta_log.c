@@ -22,7 +22,7 @@ static int count_wal_pages(void *self, sqlite3 *handle, const char *name, int pa
 static int prepare(struct delta_log *log, struct err *err)
 {
     struct database *database = &log->database;
-    return database_prepare(database, SQL_ADD_DELTA, &log->add, err) != 0 ||
+    return database_prepare_own(database, SQL_ADD_DELTA, &log->add, err) != 0 ||
                    database_prepare(database, SQL_DELETE_DELTAS, &log->remove, err) != 0 ||
                    database_prepare(database, SQL_BEGIN, &log->begin, err) != 0 ||
                    database_prepare(database, SQL_COMMIT, &log->commit, err) != 0

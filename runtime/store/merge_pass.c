@@ -163,7 +163,9 @@ static int expire_stores(struct batch *batch, struct err *err)
 /* 1: cancelled. */
 static int write_batch(const struct merge_pass_config *config, struct batch *batch, struct err *err)
 {
-    qsort(batch->changes, batch->count, sizeof *batch->changes, compare_changes);
+    if (batch->count > 0) {
+        qsort(batch->changes, batch->count, sizeof *batch->changes, compare_changes);
+    }
     if (rows_begin(batch->rows, err) != 0) {
         return -1;
     }

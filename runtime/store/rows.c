@@ -16,7 +16,7 @@ static int prepare_for(struct rows *rows, const struct rows_store *store, const 
     if (sql == NULL) {
         return database_error(&rows->database, SQLITE_NOMEM, err);
     }
-    int failed = database_prepare(&rows->database, sql, statement, err);
+    int failed = database_prepare_own(&rows->database, sql, statement, err);
     sqlite3_free(sql);
     return failed;
 }
@@ -91,7 +91,7 @@ static int read_stores(struct rows *rows, sqlite3_stmt *statement, struct err *e
 static int load_stores(struct rows *rows, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
-    if (database_prepare(&rows->database, SQL_LIST_STORES, &statement, err) != 0) {
+    if (database_prepare_own(&rows->database, SQL_LIST_STORES, &statement, err) != 0) {
         return -1;
     }
     int failed = read_stores(rows, statement, err);
@@ -103,7 +103,7 @@ static int load_state(struct rows *rows, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
     bool row;
-    if (database_prepare(&rows->database, SQL_GET_STATE, &statement, err) != 0) {
+    if (database_prepare_own(&rows->database, SQL_GET_STATE, &statement, err) != 0) {
         return -1;
     }
     int failed = database_step(&rows->database, statement, &row, err);

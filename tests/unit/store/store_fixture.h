@@ -2,6 +2,7 @@
 #ifndef TIDEMILL_TESTS_STORE_FIXTURE_H
 #define TIDEMILL_TESTS_STORE_FIXTURE_H
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "store/store_driver.h"
 
@@ -34,6 +35,7 @@ static inline struct slice text(const char *chars)
 static inline void fixture_init(struct fixture *fixture)
 {
     memset(fixture, 0, sizeof *fixture);
+    log_configure(LOG_ERROR, false); /* quarantine is what many tests ask for */
     strcpy(fixture->directory, "/tmp/tidemill-store-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(fixture->directory));
     fixture->specs[0] = (struct store_spec){.name = "counts", .kind = STORE_KEY_VALUE, .changelog = true, .hash = 7};

@@ -1,0 +1,716 @@
+/* A set and its files: commit and open, what is refused, what goes into quarantine, merging. */
+#include "store/rows.h"
+#include "store/store_sql.h"
+#include "tests/unit/store/store_fixture.h"
+
+#include <sys/stat.h>
+
+static void file_path(const struct fixture *fixture, const char *name, char path[400])
+{
+    snprintf(path, 400, "%s/%s", fixture->directory, name);
+}
+
+/* Runs SQL on a file of the closed set. */
+static void run_sql(const struct fixture *fixture, const char *name, const char *sql)
+{
+    char path[400];
+    sqlite3 *handle;
+    file_path(fixture, name, path);
+    ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
+    ck_assert_msg(sqlite3_exec(handle, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(handle));
+    sqlite3_close(handle);
+}
+
+static int64_t query(const struct fixture *fixture, const char *name, const char *sql)
+{
+    char path[400];
+    sqlite3 *handle;
+    sqlite3_stmt *statement;
+    file_path(fixture, name, path);
+    ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
+    ck_assert_msg(sqlite3_prepare_v2(handle, sql, -1, &statement, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(handle));
+    ck_assert_int_eq(sqlite3_step(statement), SQLITE_ROW);
+    int64_t result = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(handle);
+    return result;
+}
+
+/* Small commits until the rows have what was committed before, and its deltas are deleted: the merge is in the
+ * background, and commits notice that it is done. */
+static void merge_all(struct fixture *fixture, int64_t *commits)
+{
+    int64_t through = *commits;
+    int64_t first = 0;
+    for (int i = 0; i < 60000 && first <= through; i++) {
+        commit(fixture, ++*commits);
+        usleep(1000);
+        first = query(fixture, "deltas.db", "SELECT min(seq) FROM delta");
+    }
+    ck_assert_int_gt(first, through);
+    ck_assert_int_ge(query(fixture, "rows.db", "SELECT merged FROM state"), through);
+}
+
+static void init_merging(struct fixture *fixture)
+{
+    fixture_init(fixture);
+    fixture->config.merge_bytes = 1;
+}
+
+START_TEST(commits_survive_a_restart_and_the_rest_does_not)
+{
+    struct fixture fixture;
+    fixture_init(&fixture);
+    fixture_open(&fixture);
+    ck_assert(fixture.fresh);
+    put(fixture_store(&fixture), "a", "1");
+    commit(&fixture, 1);
+    put(fixture_store(&fixture), "a", "2");
+    put(fixture_store(&fixture), "b", "2");
+    fixture_reopen(&fixture);
+    ck_assert(!fixture.fresh);
+    ck_assert_int_eq(fixture.meta.committed_ms, 1);
+    ck_assert(has(fixture_store(&fixture), "a", "1"));
+    ck_assert(has(fixture_store(&fixture), "b", NULL));
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(meta_comes_back_whole)
+{
+    struct fixture fixture;
+    struct err err;
+    struct store_position inputs[] = {{"orders", 3, 17, "time"}, {"users", 3, 0, NULL}};
+    struct store_position changelogs[] = {{"shop-counts-changelog", 3, 9, NULL}};
+    struct store_meta meta = {.app = "shop",
+                              .worker = "0_3",
+                              .partitions = 12,
+                              .inputs = inputs,
+                              .input_count = 2,
+                              .changelogs = changelogs,
+                              .changelog_count = 1,
+                              .committed_ms = 5};
+    fixture_init(&fixture);
+    fixture_open(&fixture);
+    check_ok(driver->commit(fixture.set, &meta, &err));
+    fixture_reopen(&fixture);
+    ck_assert_int_eq(fixture.meta.partitions, 12);
+    ck_assert_uint_eq(fixture.meta.input_count, 2);
+    ck_assert_str_eq(fixture.meta.inputs[0].topic, "orders");
+    ck_assert_int_eq(fixture.meta.inputs[0].offset, 17);
+    ck_assert_str_eq(fixture.meta.inputs[0].metadata, "time");
+    ck_assert_uint_eq(fixture.meta.changelog_count, 1);
+    ck_assert_int_eq(fixture.meta.changelogs[0].offset, 9);
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(rollback_drops_what_changed_since_the_commit)
+{
+    struct fixture fixture;
+    struct err err;
+    fixture_init(&fixture);
+    fixture_open(&fixture);
+    struct store *store = fixture_store(&fixture);
+    put(store, "a", "1");
+    put(store, "b", "1");
+    commit(&fixture, 1);
+    put(store, "a", "a longer value than before");
+    put(store, "b", NULL);
+    put(store, "c", "1");
+    put(store, "c", NULL);
+    check_ok(driver->rollback(fixture.set, &err));
+    ck_assert(has(store, "a", "1"));
+    ck_assert(has(store, "b", "1"));
+    ck_assert(has(store, "c", NULL));
+    ck_assert_int_eq(driver->entries(fixture.set), 2);
+    commit(&fixture, 2);
+    fixture_reopen(&fixture);
+    ck_assert(has(fixture_store(&fixture), "a", "1"));
+    fixture_end(&fixture);
+}
+END_TEST
+
+static int count_visit(void *self, struct store *store, const struct store_entry *entry, struct err *err)
+{
+    int *visits = self;
+    (void)entry;
+    (void)err;
+    ck_assert_str_eq(driver->name(store), "counts");
+    (*visits)++;
+    return 0;
+}
+
+static int fail_visit(void *self, struct store *store, const struct store_entry *entry, struct err *err)
+{
+    (void)self;
+    (void)store;
+    (void)entry;
+    return err_set(err, ERR_ABORT, ERR_IO, "No.");
+}
+
+START_TEST(changes_leave_out_local_stores_and_what_was_restored)
+{
+    struct fixture fixture;
+    struct err err;
+    int visits = 0;
+    fixture_init(&fixture);
+    fixture.specs[1] = (struct store_spec){.name = "local", .kind = STORE_KEY_VALUE, .changelog = false};
+    fixture.config.spec_count = 2;
+    fixture_open(&fixture);
+    struct store *store = fixture_store(&fixture);
+    struct store_entry restored[] = {
+        {text("r1"), text("1"), 1}, {text("r2"), text("1"), 1}, {text("r1"), text("2"), 1}};
+    check_ok(driver->restore(store, restored, 3, &err));
+    put(store, "a", "1");
+    put(store, "a", "2");
+    put(store, "b", "1");
+    put(store, "r2", "changed");
+    put(store, "never there", NULL);
+    put(driver->find(fixture.set, "local"), "x", "1");
+    check_ok(driver->changes(fixture.set, count_visit, &visits, &err));
+    ck_assert_int_eq(visits, 3);
+    ck_assert_int_eq(driver->changes(fixture.set, fail_visit, NULL, &err), -1);
+    ck_assert_int_eq(err.class, ERR_ABORT);
+    commit(&fixture, 1);
+    visits = 0;
+    check_ok(driver->changes(fixture.set, count_visit, &visits, &err));
+    ck_assert_int_eq(visits, 0);
+    fixture_reopen(&fixture);
+    ck_assert(has(fixture_store(&fixture), "r1", "2"));
+    ck_assert(has(fixture_store(&fixture), "r2", "changed"));
+    ck_assert(has(driver->find(fixture.set, "local"), "x", "1"));
+    ck_assert_ptr_null(driver->find(fixture.set, "none"));
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(entries_that_no_store_can_take_are_refused)
+{
+    struct fixture fixture;
+    struct err err;
+    fixture_init(&fixture);
+    fixture_open(&fixture);
+    struct store *store = fixture_store(&fixture);
+    ck_assert_int_eq(driver->put(store, SLICE_NULL, text("v"), 1, &err), -1);
+    ck_assert_int_eq(err.class, ERR_SKIP);
+    unsigned char byte = 0;
+    ck_assert_int_eq(driver->put(store, slice_of(&byte, 1), slice_of(&byte, (size_t)1 << 40), 1, &err), -1);
+    ck_assert_int_eq(err.class, ERR_SKIP);
+    ck_assert_int_eq(driver->expire(store, 5, &err), -1);
+    fixture_end(&fixture);
+}
+END_TEST
+
+/* The set was closed and its files were spoiled: it opens fresh, and both files are put aside. */
+static void expect_quarantine(struct fixture *fixture, int files)
+{
+    fixture_open(fixture);
+    ck_assert(fixture->fresh);
+    ck_assert_ptr_null(fixture->meta.app);
+    ck_assert(has(fixture_store(fixture), "a", NULL));
+    ck_assert_int_eq(fixture_files(fixture, "deltas.db.quarantine-", NULL) > 0, files > 1);
+    ck_assert_int_ge(fixture_files(fixture, "rows.db.quarantine-", NULL), 1);
+    put(fixture_store(fixture), "a", "new");
+    commit(fixture, 1);
+    fixture_reopen(fixture);
+    ck_assert(!fixture->fresh);
+    ck_assert(has(fixture_store(fixture), "a", "new"));
+    fixture_end(fixture);
+}
+
+static void make_closed(struct fixture *fixture)
+{
+    fixture_init(fixture);
+    fixture_open(fixture);
+    put(fixture_store(fixture), "a", "old");
+    commit(fixture, 1);
+    put(fixture_store(fixture), "b", "old");
+    commit(fixture, 2);
+    fixture_close(fixture);
+}
+
+START_TEST(files_of_another_app_or_worker_go_into_quarantine)
+{
+    struct fixture fixture;
+    make_closed(&fixture);
+    fixture.config.app = "other";
+    expect_quarantine(&fixture, 2);
+    make_closed(&fixture);
+    fixture.config.worker = "0_4";
+    expect_quarantine(&fixture, 2);
+}
+END_TEST
+
+START_TEST(newer_and_foreign_files_go_into_quarantine)
+{
+    static const char *const sql[] = {"PRAGMA user_version = 2", "PRAGMA application_id = 99", "DELETE FROM identity",
+                                      "UPDATE identity SET pair = pair + 1", "DROP TABLE identity"};
+    for (size_t i = 0; i < sizeof sql / sizeof sql[0]; i++) {
+        struct fixture fixture;
+        make_closed(&fixture);
+        run_sql(&fixture, i % 2 == 0 ? "deltas.db" : "rows.db", sql[i]);
+        expect_quarantine(&fixture, 2);
+        make_closed(&fixture);
+        run_sql(&fixture, i % 2 == 0 ? "rows.db" : "deltas.db", sql[i]);
+        expect_quarantine(&fixture, 2);
+    }
+}
+END_TEST
+
+START_TEST(damaged_deltas_and_metas_go_into_quarantine)
+{
+    static const char *const sql[] = {
+        "UPDATE delta SET body = x'00' || body WHERE seq = 1",
+        "UPDATE delta SET body = substr(body, 1, length(body) - 1) WHERE seq = 2",
+        "UPDATE delta SET meta = x'0102030405' WHERE seq = 2",
+        "UPDATE delta SET meta = NULL WHERE seq = 2",
+        "DELETE FROM delta WHERE seq = 1",
+        "DROP TABLE delta",
+    };
+    for (size_t i = 0; i < sizeof sql / sizeof sql[0]; i++) {
+        struct fixture fixture;
+        make_closed(&fixture);
+        run_sql(&fixture, "deltas.db", sql[i]);
+        expect_quarantine(&fixture, 2);
+    }
+}
+END_TEST
+
+static void overwrite(const struct fixture *fixture, const char *name, long offset, const char *bytes, size_t size)
+{
+    char path[400];
+    file_path(fixture, name, path);
+    FILE *file = fopen(path, "r+b");
+    ck_assert_ptr_nonnull(file);
+    fseek(file, offset, SEEK_SET);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
+    fclose(file);
+}
+
+START_TEST(files_that_are_no_databases_go_into_quarantine)
+{
+    static const char *const names[] = {"deltas.db", "rows.db"};
+    for (int i = 0; i < 2; i++) {
+        struct fixture fixture;
+        make_closed(&fixture);
+        run_sql(&fixture, names[i], "PRAGMA wal_checkpoint(TRUNCATE)");
+        overwrite(&fixture, names[i], 0, "This is not a database, is it?", 30);
+        expect_quarantine(&fixture, 2);
+    }
+}
+END_TEST
+
+START_TEST(empty_files_count_as_missing)
+{
+    struct fixture fixture;
+    char path[400];
+    fixture_init(&fixture);
+    file_path(&fixture, "deltas.db", path);
+    fclose(fopen(path, "w"));
+    file_path(&fixture, "rows.db", path);
+    fclose(fopen(path, "w"));
+    fixture_open(&fixture);
+    ck_assert(fixture.fresh);
+    ck_assert_int_eq(fixture_files(&fixture, "quarantine", NULL), 0);
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(a_directory_that_is_not_there_is_an_error)
+{
+    struct fixture fixture;
+    struct err err;
+    fixture_init(&fixture);
+    fixture.config.directory = "/tmp/no-such-directory/of/tidemill";
+    ck_assert_int_eq(driver->open(&fixture.config, &fixture.set, NULL, &fixture.fresh, &err), -1);
+    ck_assert_int_eq(err.code, ERR_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, "no-such-directory"));
+    fixture.config.directory = fixture.directory;
+    fixture_open(&fixture);
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(a_store_that_is_defined_differently_is_refused)
+{
+    struct fixture fixture;
+    struct err err;
+    make_closed(&fixture);
+    fixture.specs[0].hash = 8;
+    ck_assert_int_eq(driver->open(&fixture.config, &fixture.set, NULL, &fixture.fresh, &err), -1);
+    ck_assert_int_eq(err.code, ERR_TOPOLOGY);
+    ck_assert_ptr_nonnull(strstr(err.text, "counts"));
+    fixture.specs[0].hash = 7;
+    fixture_open(&fixture);
+    ck_assert(has(fixture_store(&fixture), "a", "old"));
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(a_store_that_was_dropped_starts_empty_when_it_is_back)
+{
+    struct fixture fixture;
+    make_closed(&fixture);
+    fixture.specs[0].name = "other";
+    fixture_open(&fixture);
+    put(fixture_store(&fixture), "o", "1");
+    commit(&fixture, 3);
+    fixture_close(&fixture);
+    fixture.specs[1] = (struct store_spec){.name = "counts", .kind = STORE_KEY_VALUE, .changelog = true, .hash = 9};
+    fixture.config.spec_count = 2;
+    fixture_open(&fixture);
+    ck_assert(has(fixture_store(&fixture), "o", "1"));
+    ck_assert(has(driver->find(fixture.set, "counts"), "a", NULL));
+    put(driver->find(fixture.set, "counts"), "n", "1");
+    commit(&fixture, 4);
+    fixture_reopen(&fixture);
+    ck_assert(has(driver->find(fixture.set, "counts"), "a", NULL));
+    ck_assert(has(driver->find(fixture.set, "counts"), "n", "1"));
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(wipe_forgets_everything_and_goes_on)
+{
+    struct fixture fixture;
+    struct err err;
+    fixture_init(&fixture);
+    fixture_open(&fixture);
+    put(fixture_store(&fixture), "a", "1");
+    commit(&fixture, 1);
+    put(fixture_store(&fixture), "b", "1");
+    check_ok(driver->wipe(fixture.set, &err));
+    ck_assert(has(fixture_store(&fixture), "a", NULL));
+    ck_assert(has(fixture_store(&fixture), "b", NULL));
+    ck_assert_int_eq(driver->entries(fixture.set), 0);
+    put(fixture_store(&fixture), "c", "1");
+    commit(&fixture, 2);
+    fixture_reopen(&fixture);
+    ck_assert(has(fixture_store(&fixture), "a", NULL));
+    ck_assert(has(fixture_store(&fixture), "c", "1"));
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(the_merge_makes_rows_that_sqlite_can_read)
+{
+    struct fixture fixture;
+    int64_t commits = 0;
+    init_merging(&fixture);
+    fixture_open(&fixture);
+    struct store *store = fixture_store(&fixture);
+    put(store, "a", "1");
+    put(store, "b", "1");
+    put(store, "gone", "1");
+    commit(&fixture, ++commits);
+    put(store, "a", "2");
+    put(store, "gone", NULL);
+    commit(&fixture, ++commits);
+    merge_all(&fixture, &commits);
+    ck_assert_int_eq(query(&fixture, "rows.db", "SELECT count(*) FROM store_1_counts"), 2);
+    ck_assert_int_eq(
+        query(&fixture, "rows.db", "SELECT cast(value AS TEXT) = '2' FROM store_1_counts WHERE key = x'61'"), 1);
+    ck_assert_int_eq(query(&fixture, "rows.db", "SELECT timestamp FROM store_1_counts WHERE key = x'61'"), 1);
+    fixture_reopen(&fixture);
+    ck_assert_int_eq(fixture.meta.committed_ms, commits);
+    ck_assert(has(fixture_store(&fixture), "a", "2"));
+    ck_assert(has(fixture_store(&fixture), "b", "1"));
+    ck_assert(has(fixture_store(&fixture), "gone", NULL));
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(merged_deltas_are_deleted)
+{
+    struct fixture fixture;
+    int64_t commits = 0;
+    init_merging(&fixture);
+    fixture_open(&fixture);
+    while (commits < 50) {
+        put(fixture_store(&fixture), "a", "1");
+        commit(&fixture, ++commits);
+    }
+    merge_all(&fixture, &commits);
+    ck_assert_int_eq(query(&fixture, "deltas.db", "SELECT count(*) FROM delta WHERE seq <= 50"), 0);
+    fixture_end(&fixture);
+}
+END_TEST
+
+/* Rows are synced, deltas are not: after a power cut the rows may be ahead. They then say where the state stands. */
+START_TEST(rows_that_are_ahead_of_the_deltas_are_the_state)
+{
+    struct fixture fixture;
+    int64_t commits = 0;
+    init_merging(&fixture);
+    fixture_open(&fixture);
+    put(fixture_store(&fixture), "a", "1");
+    commit(&fixture, ++commits);
+    merge_all(&fixture, &commits);
+    fixture_close(&fixture);
+    int64_t merged = query(&fixture, "rows.db", "SELECT merged FROM state");
+    run_sql(&fixture, "deltas.db", "DELETE FROM delta");
+    fixture_open(&fixture);
+    ck_assert_int_eq(fixture_files(&fixture, "quarantine", NULL), 0);
+    ck_assert_int_eq(fixture.meta.committed_ms, merged);
+    ck_assert(has(fixture_store(&fixture), "a", "1"));
+    put(fixture_store(&fixture), "b", "1");
+    commit(&fixture, ++commits);
+    fixture_reopen(&fixture);
+    ck_assert(has(fixture_store(&fixture), "b", "1"));
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(deltas_without_their_rows_go_into_quarantine)
+{
+    struct fixture fixture;
+    int64_t commits = 0;
+    init_merging(&fixture);
+    fixture_open(&fixture);
+    put(fixture_store(&fixture), "a", "1");
+    commit(&fixture, ++commits);
+    merge_all(&fixture, &commits);
+    for (int i = 0; i < 10; i++) {
+        commit(&fixture, ++commits);
+    }
+    fixture_close(&fixture);
+    static const char *const names[] = {"rows.db", "rows.db-wal", "rows.db-shm"};
+    for (int i = 0; i < 3; i++) {
+        char path[400];
+        file_path(&fixture, names[i], path);
+        unlink(path);
+    }
+    expect_quarantine(&fixture, 2);
+}
+END_TEST
+
+START_TEST(at_the_cap_commits_wait_for_the_merge)
+{
+    struct fixture fixture;
+    char key[32];
+    fixture_init(&fixture);
+    fixture.config.merge_bytes = 1000000;
+    fixture.config.unmerged_bytes = 3000;
+    fixture_open(&fixture);
+    for (int i = 0; i < 300; i++) {
+        snprintf(key, sizeof key, "key %d", i);
+        put(fixture_store(&fixture), key, "a value of some size, so that it soon is too much");
+        commit(&fixture, i);
+        ck_assert_int_le(query(&fixture, "deltas.db", "SELECT sum(length(body)) FROM delta") / 2, 20000);
+    }
+    ck_assert_int_ge(query(&fixture, "rows.db", "SELECT merged FROM state"), 200);
+    fixture_reopen(&fixture);
+    for (int i = 0; i < 300; i++) {
+        snprintf(key, sizeof key, "key %d", i);
+        ck_assert(has(fixture_store(&fixture), key, "a value of some size, so that it soon is too much"));
+    }
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(memory_stays_near_the_budget)
+{
+    struct fixture fixture;
+    int64_t commits = 0;
+    char key[32];
+    init_merging(&fixture);
+    fixture.config.cache_bytes = 20000;
+    fixture_open(&fixture);
+    for (int i = 0; i < 20000; i++) {
+        snprintf(key, sizeof key, "key %d", i);
+        put(fixture_store(&fixture), key, "value");
+        if (i % 1000 == 999) {
+            commit(&fixture, ++commits);
+            merge_all(&fixture, &commits);
+        }
+    }
+    for (int i = 0; i < 20000; i++) {
+        snprintf(key, sizeof key, "key %d", i * 7 % 20000);
+        ck_assert(has(fixture_store(&fixture), key, "value"));
+    }
+    ck_assert_int_lt(driver->entries(fixture.set), 2000);
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(damage_found_while_reading_is_an_error_and_then_quarantine)
+{
+    struct fixture fixture;
+    struct err err;
+    int64_t commits = 0;
+    char key[32];
+    init_merging(&fixture);
+    fixture_open(&fixture);
+    for (int i = 0; i < 5000; i++) {
+        snprintf(key, sizeof key, "key %d", i);
+        put(fixture_store(&fixture), key, "a value of some size that fills a few pages");
+    }
+    commit(&fixture, ++commits);
+    merge_all(&fixture, &commits);
+    fixture_close(&fixture);
+    run_sql(&fixture, "rows.db", "PRAGMA wal_checkpoint(TRUNCATE)");
+    static char junk[8192];
+    memset(junk, 0x5a, sizeof junk);
+    for (long page = 24; page < 32; page++) {
+        overwrite(&fixture, "rows.db", page * 8192, junk, sizeof junk);
+    }
+    fixture_open(&fixture);
+    int failures = 0;
+    for (int i = 0; i < 5000; i++) {
+        bool found;
+        struct store_entry entry;
+        snprintf(key, sizeof key, "key %d", i);
+        if (driver->get(fixture_store(&fixture), text(key), &found, &entry, &err) != 0) {
+            ck_assert_int_eq(err.code, ERR_CORRUPT);
+            failures++;
+        }
+    }
+    ck_assert_int_gt(failures, 0);
+    ck_assert_int_eq(fixture_commit(&fixture, ++commits, &err), -1);
+    ck_assert_int_eq(err.code, ERR_CORRUPT);
+    fixture_close(&fixture);
+    expect_quarantine(&fixture, 2);
+}
+END_TEST
+
+/* Somebody else holds the file for a while. */
+START_TEST(a_commit_that_fails_may_be_repeated)
+{
+    struct fixture fixture;
+    struct err err;
+    fixture_init(&fixture);
+    fixture_open(&fixture);
+    put(fixture_store(&fixture), "a", "1");
+    commit(&fixture, 1);
+    put(fixture_store(&fixture), "b", "1");
+    char path[400];
+    sqlite3 *handle;
+    file_path(&fixture, "deltas.db", path);
+    ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(handle, SQL_BEGIN, NULL, NULL, NULL), SQLITE_OK); /* the file's writer now */
+    ck_assert_int_eq(fixture_commit(&fixture, 2, &err), -1);
+    ck_assert_int_eq(err.class, ERR_RETRY);
+    ck_assert_int_eq(sqlite3_exec(handle, SQL_ROLLBACK, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(handle);
+    ck_assert(has(fixture_store(&fixture), "b", "1"));
+    commit(&fixture, 3);
+    fixture_reopen(&fixture);
+    ck_assert(has(fixture_store(&fixture), "b", "1"));
+    ck_assert_int_eq(fixture.meta.committed_ms, 3);
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(ranges_see_the_state_as_of_the_call)
+{
+    struct fixture fixture;
+    struct err err;
+    struct store_cursor *cursor;
+    char list[200];
+    fixture_init(&fixture);
+    fixture_open(&fixture);
+    struct store *store = fixture_store(&fixture);
+    put(store, "b", "1");
+    put(store, "d", "1");
+    put(store, "f", "1");
+    check_ok(driver->range(store, text("b"), text("d"), false, &cursor, &err));
+    put(store, "c", "1");
+    put(store, "d", NULL);
+    list_cursor(cursor, list, sizeof list);
+    ck_assert_str_eq(list, "b d ");
+    driver->end(cursor);
+    check_ok(driver->range(store, SLICE_NULL, SLICE_NULL, true, &cursor, &err));
+    list_cursor(cursor, list, sizeof list);
+    ck_assert_str_eq(list, "f c b ");
+    check_ok(driver->prefix(store, text("c"), &cursor, &err));
+    list_cursor(cursor, list, sizeof list);
+    ck_assert_str_eq(list, "c ");
+    commit(&fixture, 1); /* ends both */
+    fixture_end(&fixture);
+}
+END_TEST
+
+static struct slice window_key(struct bytes *key, uint64_t time, const char *rest)
+{
+    bytes_clear(key);
+    bytes_append_u64(key, time);
+    bytes_append_text(key, rest);
+    return bytes_slice(key);
+}
+
+START_TEST(expiry_drops_segments_and_their_memory)
+{
+    struct fixture fixture;
+    struct err err;
+    struct bytes key = {NULL, 0, 0};
+    char name[32];
+    bool found;
+    struct store_entry entry;
+    fixture_init(&fixture);
+    fixture.specs[0] = (struct store_spec){
+        .name = "windows", .kind = STORE_WINDOW, .changelog = true, .segment_ms = 1000, .retention_ms = 5000};
+    fixture_open(&fixture);
+    struct store *store = fixture_store(&fixture);
+    for (int i = 0; i < 50000; i++) {
+        snprintf(name, sizeof name, "k%d", i);
+        check_ok(driver->put(store, window_key(&key, (uint64_t)i, name), text("value"), i, &err));
+    }
+    check_ok(driver->put(store, text("time"), text("50000"), 0, &err));
+    commit(&fixture, 1);
+    int64_t before = driver->bytes(fixture.set);
+    check_ok(driver->expire(store, 49500, &err));
+    check_ok(driver->get(store, window_key(&key, 49499, "k49499"), &found, &entry, &err));
+    ck_assert(!found);
+    check_ok(driver->get(store, window_key(&key, 49500, "k49500"), &found, &entry, &err));
+    ck_assert(found);
+    commit(&fixture, 2);
+    ck_assert_int_lt(driver->bytes(fixture.set), before - 50000 * 32);
+    fixture_reopen(&fixture);
+    store = fixture_store(&fixture);
+    check_ok(driver->get(store, window_key(&key, 49499, "k49499"), &found, &entry, &err));
+    ck_assert(!found);
+    check_ok(driver->get(store, window_key(&key, 49999, "k49999"), &found, &entry, &err));
+    ck_assert(found);
+    ck_assert(has(store, "time", "50000"));
+    bytes_free(&key);
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(many_sets_share_the_merging_thread)
+{
+    enum { SETS = 12 };
+    struct fixture fixtures[SETS];
+    for (int i = 0; i < SETS; i++) {
+        init_merging(&fixtures[i]);
+        fixture_open(&fixtures[i]);
+    }
+    for (int64_t round = 1; round <= 20; round++) {
+        for (int i = 0; i < SETS; i++) {
+            put(fixture_store(&fixtures[i]), "a", i % 2 == 0 ? "even" : "odd");
+            commit(&fixtures[i], round);
+        }
+    }
+    for (int i = 0; i < SETS; i++) {
+        fixture_reopen(&fixtures[i]);
+        ck_assert(has(fixture_store(&fixtures[i]), "a", i % 2 == 0 ? "even" : "odd"));
+        ck_assert_int_eq(fixtures[i].meta.committed_ms, 20);
+        fixture_end(&fixtures[i]);
+    }
+}
+END_TEST
+
+UNIT_MAIN("set", commits_survive_a_restart_and_the_rest_does_not, meta_comes_back_whole,
+          rollback_drops_what_changed_since_the_commit, changes_leave_out_local_stores_and_what_was_restored,
+          entries_that_no_store_can_take_are_refused, files_of_another_app_or_worker_go_into_quarantine,
+          newer_and_foreign_files_go_into_quarantine, damaged_deltas_and_metas_go_into_quarantine,
+          files_that_are_no_databases_go_into_quarantine, empty_files_count_as_missing,
+          a_directory_that_is_not_there_is_an_error, a_store_that_is_defined_differently_is_refused,
+          a_store_that_was_dropped_starts_empty_when_it_is_back, wipe_forgets_everything_and_goes_on,
+          the_merge_makes_rows_that_sqlite_can_read, merged_deltas_are_deleted,
+          rows_that_are_ahead_of_the_deltas_are_the_state, deltas_without_their_rows_go_into_quarantine,
+          at_the_cap_commits_wait_for_the_merge, memory_stays_near_the_budget,
+          damage_found_while_reading_is_an_error_and_then_quarantine, a_commit_that_fails_may_be_repeated,
+          ranges_see_the_state_as_of_the_call, expiry_drops_segments_and_their_memory,
+          many_sets_share_the_merging_thread)
