@@ -256,10 +256,10 @@ int input_line(struct lines *lines, struct slice *line, struct err *err)
 int input_join(struct lines *lines, struct slice *line, struct err *err)
 {
     size_t end;
+    size_t size = line->size;
     int result = advance(lines, &end, err);
-    if (result == 1) {
-        *line = slice_of(lines->text.data + lines->begin, end - lines->begin);
-    }
+    /* Also at the end: reading on may have moved the line. */
+    *line = slice_of(lines->text.data + lines->begin, result == 1 ? end - lines->begin : size);
     return result;
 }
 

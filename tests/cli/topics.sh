@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Topics of the embedded log.
+source "$(dirname "$0")/lib.sh"
+
+test_a_missing_log_is_said() {
+    status 3 tm topics
+    says "There is no embedded log in tidemill-data"
+    status 3 tm consume t
+    [ ! -e tidemill-data ]
+}
+
+test_life_of_a_topic() {
+    status 0 tm topics create orders --partitions 3 --retention 30d
+    says "Created orders: 3 partitions, kept: 30d"
+    status 0 tm topics create users --compact
+    says "Created users: 4 partitions, kept: compacted"
+    status 3 tm topics create orders
+    says "exists already, with 3 partitions"
+    status 0 tm topics
+    says "orders           3        0  30d"
+    status 0 tm topics describe orders
+    says "orders: 3 partitions, kept: 30d"
+    status 0 tm topics add-partitions orders 5
+    says "orders has 5 partitions now"
+    status 3 tm topics add-partitions orders 2
+    says "can't be taken away"
+    status 2 tm topics add-partitions orders many
+    status 0 tm topics delete orders users
+    status 0 tm topics
+    says "There are no topics."
+    status 3 tm topics delete orders
+    says 'There is no topic "orders"'
+}
+
+test_json() {
+    tm topics create t --partitions 2
+    seq 3 | tm produce t --partition 1
+    same '{"topic":"t","partitions":[{"partition":0,"begin":0,"end":0},{"partition":1,"begin":0,"end":3}],"compacted":false,"retention_ms":-1,"retention_bytes":-1}' \
+        "$(tm topics describe t --json)"
+    same "$(tm topics describe t --json)" "$(tm topics --json)"
+}
+
+test_bad_names() {
+    status 3 tm topics create 'a b'
+    says "can't be the name of a topic"
+    status 3 tm topics create "$(printf 'x%.0s' $(seq 300))"
+    status 3 tm consume orders --data nowhere
+    tm topics create orders
+    status 3 tm consume order
+    says 'There is no topic "order"; the nearest is "orders"'
+}
+
+test_another_data_directory() {
+    tm topics create t --data here
+    status 0 tm topics --data here
+    says "t "
+    [ -e here/log/log.db ]
+    [ ! -e tidemill-data ]
+}
+
+run_tests
