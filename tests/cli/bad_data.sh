@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# Data directories that can't be used, and disks that are full.
+source "$(dirname "$0")/lib.sh"
+
+pass_script() {
+    printf '%s\n' 'local tm = require "tidemill"' 'local app = tm.app "pass"' \
+        'app:stream("in"):group_by_key():count { store = "n" }:to("out")' > p.lua
+}
+
+# As root permissions don't count; then another user has to try.
+as_nobody() {
+    if [ "$(id -u)" -ne 0 ]; then
+        "$@"
+    elif command -v setpriv > /dev/null; then
+        setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
+    else
+        skip "needs setpriv, as root"
+    fi
+}
+
+test_a_directory_that_can_not_be_written() {
+    pass_script
+    mkdir data
+    chmod 755 . data
+    as_nobody true || skip "another user can't be taken"
+    as_nobody test -x "$PROGRAM" || skip "another user can't reach the program"
+    [ "$(id -u)" -eq 0 ] || chmod 555 data
+    for command in "produce in p.lua --data data" "run p.lua --data data --until-end" "topics create t --data data"; do
+        got=0
+        # shellcheck disable=SC2086
+        as_nobody "$PROGRAM" $command > out 2>&1 || got=$?
+        case $got in 3 | 5) ;; *) cat out; return 1 ;; esac
+        grep -q "data" out
+        grep -qi "permission denied\|can't be\|readonly" out
+    done
+    same "" "$(ls data)"
+}
+
+test_a_file_in_place_of_the_directory() {
+    pass_script
+    echo text > data
+    got=0
+    tm run p.lua --data data --until-end > out 2>&1 || got=$?
+    case $got in 3 | 5) ;; *) cat out; return 1 ;; esac
+    grep -q data out
+    same text "$(cat data)"
+}
+
+test_a_foreign_and_a_damaged_log_are_refused_and_left_alone() {
+    pass_script
+    mkdir -p data/log
+    head -c 100000 /dev/urandom > data/log/log.db
+    cp data/log/log.db before
+    status 5 tm run p.lua --data data --until-end --log-level error
+    says "data/log"
+    status 5 tm topics --data data
+    cmp before data/log/log.db
+    rm -r data
+    seq 10 | tm produce in --data data
+    truncate -s 4096 data/log/log.db
+    rm -f data/log/log.db-wal data/log/log.db-shm
+    status 5 tm consume in --data data
+    says "data/log"
+}
+
+test_a_log_of_a_newer_version_is_refused() {
+    pass_script
+    seq 10 | tm produce in --data data
+    python3 - <<'END' || skip "needs python3 with sqlite3"
+import sqlite3
+log = sqlite3.connect("data/log/log.db")
+(version,) = log.execute("PRAGMA user_version").fetchone()
+assert version > 0, "the version is somewhere else"
+log.execute("PRAGMA user_version = %d" % (version + 1))
+log.commit()
+END
+    status 5 tm run p.lua --data data --until-end --log-level error
+    says "newer"
+    status 5 tm produce in p.lua --data data --format value
+    status 5 tm topics --data data
+}
+
+test_damaged_state_is_rebuilt() {
+    pass_script
+    seq 1000 | awk '{ printf "{\"k\":\"k%d\"}\n", $1 % 10 }' | tm produce in --data data --key k
+    tm run p.lua --data data --until-end --log-level error
+    for file in $(find data/state -type f -name '*.db*'); do
+        head -c 3000 /dev/urandom > "$file"
+    done
+    seq 10 | awk '{ printf "{\"k\":\"k%d\"}\n", $1 % 10 }' | tm produce in --data data --key k
+    status 0 tm run p.lua --data data --until-end
+    same "$(for i in $(seq 0 9); do printf 'k%s\t101\n' "$i"; done)" "$(tm consume out --data data --latest | sort)"
+    rm -r data/state
+    seq 10 | awk '{ printf "{\"k\":\"k%d\"}\n", $1 % 10 }' | tm produce in --data data --key k
+    status 0 tm run p.lua --data data --until-end
+    same "$(for i in $(seq 0 9); do printf 'k%s\t102\n' "$i"; done)" "$(tm consume out --data data --latest | sort)"
+}
+
+small_disk() { # size
+    mkdir -p disk
+    [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size="$1" tmpfs disk 2> /dev/null || skip "needs root and mount"
+}
+
+test_a_full_disk_while_producing() {
+    small_disk 4m
+    yes_lines() { seq 300000 | sed 's/.*/{"text":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx","n":&}/'; }
+    yes_lines > lines
+    "$PROGRAM" produce in lines --data disk/data --resume --partitions 1 > log 2>&1 &
+    local pid=$! got=0
+    await grep -qi "full\|room\|space" log
+    mount -o remount,size=256m disk
+    wait $pid || got=$?
+    [ $got -eq 0 ] || cat log
+    same 0 $got
+    tm consume in --data disk/data --format value > got
+    umount disk
+    cmp got lines
+}
+
+test_a_full_disk_while_running() {
+    pass_script
+    small_disk 256m
+    seq 200000 | awk '{ printf "{\"k\":\"k%d\",\"text\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n", $1 % 10 }' > lines
+    tm produce in lines --data disk/data --key k
+    mount -o remount,size=$(($(du -sk disk | cut -f1) + 3500))k disk # for the state files, not for the results
+    "$PROGRAM" run p.lua --data disk/data --until-end --set commit_records=5000 > log 2>&1 &
+    local pid=$! got=0
+    await grep -qi "full\|room\|space" log || { umount -l disk; return 1; }
+    mount -o remount,size=256m disk
+    wait $pid || got=$?
+    same 200000 "$(tm consume out --data disk/data | sort -u | wc -l)" || { umount -l disk; return 1; }
+    same 200000 "$(tm consume out --data disk/data | wc -l)" || { umount -l disk; return 1; }
+    umount disk
+    same 0 $got
+}
+
+test_a_limit_on_file_sizes() {
+    pass_script
+    seq 200000 > lines
+    got=0
+    (ulimit -f 512; trap '' XFSZ; exec "$PROGRAM" produce in lines --data data --partitions 1) > log 2>&1 &
+    local pid=$!
+    await grep -qi "I/O error" log
+    kill -9 $pid 2> /dev/null || true
+    wait $pid || true
+    # What is there is there in whole lines, from the first on.
+    tm consume in --data data --format value > got
+    head -n "$(wc -l < got)" lines | cmp - got
+}
+
+run_tests
