@@ -1,5 +1,6 @@
 #include "base/json_check.h"
 
+#include "base/json_quick.h"
 #include "base/json_scan.h"
 
 const unsigned char json_kinds[256] = {
@@ -273,6 +274,16 @@ static const unsigned char *check_array(const struct checker *checker, const uns
 
 bool json_check(struct slice text, struct json_problem *problem)
 {
+    struct json_members members;
+    return json_check_members(text, &members, problem);
+}
+
+bool json_check_members(struct slice text, struct json_members *members, struct json_problem *problem)
+{
+    if (json_quick_check(text, members)) {
+        return true;
+    }
+    members->count = JSON_MEMBERS;
     struct json_problem ignored;
     if (text.data == NULL) {
         text.data = (const unsigned char *)"";

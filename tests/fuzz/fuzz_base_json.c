@@ -117,11 +117,23 @@ static void walk_unchecked(struct slice text)
     bytes_free(&out);
 }
 
+/* With a blank in front of it no text is checked quickly. */
+static void check_slowly_too(struct slice text)
+{
+    struct json_problem problem;
+    struct bytes blank = {0};
+    bytes_append_byte(&blank, ' ');
+    bytes_append_slice(&blank, text);
+    REQUIRE(json_check(bytes_slice(&blank), &problem) == json_check(text, NULL));
+    bytes_free(&blank);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice text = slice_of(data, size);
     struct json_problem problem;
     walk_unchecked(text);
+    check_slowly_too(text);
     if (!json_check(text, &problem)) {
         REQUIRE(problem.at <= size && problem.reason != NULL);
         return 0;
