@@ -639,6 +639,63 @@ static struct slice window_key(struct bytes *key, uint64_t time, const char *res
     return bytes_slice(key);
 }
 
+/* Opens a set whose deltas are all to be merged in one pass. */
+static void reopen_merging(struct fixture *fixture, int64_t *commits)
+{
+    fixture_close(fixture);
+    fixture->config.merge_bytes = 1;
+    fixture_open(fixture);
+    merge_all(fixture, commits);
+}
+
+START_TEST(the_merge_keeps_the_last_of_many_changes)
+{
+    struct fixture fixture;
+    int64_t commits = 0;
+    char value[32];
+    fixture_init(&fixture);
+    fixture_open(&fixture);
+    while (commits < 100) {
+        snprintf(value, sizeof value, "%lld", (long long)++commits);
+        put(fixture_store(&fixture), "a", value);
+        put(fixture_store(&fixture), "gone", commits == 100 ? NULL : value);
+        put(fixture_store(&fixture), "back", commits == 99 ? NULL : value);
+        commit(&fixture, commits);
+    }
+    reopen_merging(&fixture, &commits);
+    ck_assert_int_eq(query(&fixture, "rows.db", "SELECT count(*) FROM store_1_counts"), 2);
+    ck_assert_int_eq(query(&fixture, "rows.db", "SELECT count(*) FROM store_1_counts WHERE value = x'313030'"), 2);
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(the_merge_leaves_out_what_is_expired)
+{
+    struct fixture fixture;
+    struct err err;
+    struct bytes key = {NULL, 0, 0};
+    int64_t commits = 0;
+    fixture_init(&fixture);
+    fixture.specs[0] = (struct store_spec){.name = "windows", .kind = STORE_WINDOW, .segment_ms = 10};
+    fixture_open(&fixture);
+    for (uint64_t time = 0; time < 100; time++) {
+        check_ok(driver->put(fixture_store(&fixture), window_key(&key, time, "k"), text("v"), 1, &err));
+    }
+    put(fixture_store(&fixture), "time", "100");
+    commit(&fixture, ++commits);
+    check_ok(driver->expire(fixture_store(&fixture), 95, &err));
+    commit(&fixture, ++commits);
+    reopen_merging(&fixture, &commits);
+    ck_assert_int_eq(query(&fixture, "rows.db", "SELECT count(*) FROM store_1_windows"), 5);
+    ck_assert_int_eq(query(&fixture, "rows.db", "SELECT count(*) FROM timeless"), 1);
+    check_ok(driver->expire(fixture_store(&fixture), 98, &err));
+    merge_all(&fixture, &commits);
+    ck_assert_int_eq(query(&fixture, "rows.db", "SELECT count(*) FROM store_1_windows"), 2);
+    bytes_free(&key);
+    fixture_end(&fixture);
+}
+END_TEST
+
 START_TEST(expiry_drops_segments_and_their_memory)
 {
     struct fixture fixture;
@@ -713,4 +770,5 @@ UNIT_MAIN("set", commits_survive_a_restart_and_the_rest_does_not, meta_comes_bac
           at_the_cap_commits_wait_for_the_merge, memory_stays_near_the_budget,
           damage_found_while_reading_is_an_error_and_then_quarantine, a_commit_that_fails_may_be_repeated,
           ranges_see_the_state_as_of_the_call, expiry_drops_segments_and_their_memory,
+          the_merge_keeps_the_last_of_many_changes, the_merge_leaves_out_what_is_expired,
           many_sets_share_the_merging_thread)

@@ -198,6 +198,33 @@ START_TEST(retiring_what_an_open_change_replaced_leaves_the_change_alone)
 }
 END_TEST
 
+/* What a rollback brings back is as unmerged as it was. */
+START_TEST(rolled_back_entries_stay_until_they_are_merged)
+{
+    struct fixture fixture;
+    init(&fixture);
+    put(&fixture, slice_text("same size"), slice_text("1"), TABLE_CHANGED);
+    put(&fixture, slice_text("other size"), slice_text("1"), TABLE_CHANGED);
+    put(&fixture, slice_text("both"), slice_text("1"), TABLE_CHANGED);
+    commit(&fixture, true);
+    put(&fixture, slice_text("same size"), slice_text("2"), TABLE_CHANGED);
+    put(&fixture, slice_text("other size"), slice_text("a much longer value"), TABLE_CHANGED);
+    put(&fixture, slice_text("both"), slice_text("2"), TABLE_CHANGED);
+    put(&fixture, slice_text("both"), slice_text("a much longer value"), TABLE_CHANGED);
+    table_rollback(&fixture.table);
+    arena_clear(&fixture.usage.before);
+    ck_assert_int_eq(table_evict(&fixture.table, 1000, 1000000, NULL), 0);
+    ck_assert(slice_equal(table_value(find(&fixture, slice_text("same size"))), slice_text("1")));
+    ck_assert(slice_equal(table_value(find(&fixture, slice_text("other size"))), slice_text("1")));
+    ck_assert(slice_equal(table_value(find(&fixture, slice_text("both"))), slice_text("1")));
+    table_begin_merge(&fixture.table);
+    table_retire(&fixture.table, SIZE_MAX);
+    ck_assert_int_gt(table_evict(&fixture.table, 1000, 1000000, NULL), 0);
+    ck_assert_uint_eq(fixture.table.entries, 0);
+    end(&fixture);
+}
+END_TEST
+
 START_TEST(overhead_of_small_entries_is_small)
 {
     struct fixture fixture;
@@ -214,4 +241,5 @@ END_TEST
 UNIT_MAIN("table", entries_of_all_sizes_come_back, many_entries_are_found_while_the_table_grows,
           slots_of_removed_entries_are_used_again, key_and_value_may_be_those_of_an_entry,
           only_clean_entries_are_evicted, entries_become_clean_when_their_last_commit_is_merged,
-          retiring_what_an_open_change_replaced_leaves_the_change_alone, overhead_of_small_entries_is_small)
+          retiring_what_an_open_change_replaced_leaves_the_change_alone, rolled_back_entries_stay_until_they_are_merged,
+          overhead_of_small_entries_is_small)
