@@ -269,7 +269,7 @@ static int load(struct loader *loader, struct err *err)
 
 /* ---- around it ---- */
 
-static int set_rules(struct loader *loader, struct err *err)
+static int set_rules(struct loader *loader, const char *file, struct err *err)
 {
     const struct produce_options *options = loader->options;
     struct produce_rules *rules = &loader->rules;
@@ -278,6 +278,10 @@ static int set_rules(struct loader *loader, struct err *err)
     rules->key = options->key;
     rules->timestamp = options->timestamp;
     rules->at = -1;
+    if (options->resume && (file == NULL || strcmp(file, "-") == 0)) {
+        return err_set(err, ERR_FATAL, ERR_USAGE,
+                       "The option --resume needs a file: of standard input it can't be known what came before.");
+    }
     if (options->csv && options->format != PRODUCE_LINES) {
         return err_set(err, ERR_FATAL, ERR_USAGE, "The options --csv and --format exclude each other.");
     }
@@ -300,7 +304,7 @@ static int set_rules(struct loader *loader, struct err *err)
 static int open_all(struct loader *loader, const char *file, struct err *err)
 {
     const struct produce_options *options = loader->options;
-    if (set_rules(loader, err) != 0 || connection_check_set(&options->connection, err) != 0 ||
+    if (set_rules(loader, file, err) != 0 || connection_check_set(&options->connection, err) != 0 ||
         input_open(file, &loader->lines, err) != 0 ||
         connection_open(&options->connection, NULL, CONNECTION_WRITES, &loader->connection, err) != 0 ||
         connection_ensure_topic(&loader->connection, loader->topic, options->partitions, err) != 0) {
@@ -396,7 +400,7 @@ static const struct option options[] = {
      .text = "With --format json: each record goes to the partition that its line says."},
     {.name = "partitions", .type = OPTION_INTEGER, .offset = FIELD(partitions), .default_text = "0", .low = 0,
      .high = 100000, .argument = "N",
-     .text = "Partitions of a topic that has to be created; on the embedded log 4 without it, on Kafka it is asked for."},
+     .text = "Partitions of a topic that has to be created; without it 4 on the embedded log, and none on Kafka."},
     {.name = "skip_bad", .type = OPTION_FLAG, .offset = FIELD(skip_bad),
      .text = "Leaves out lines that can't be produced, instead of ending at the first; the exit status is still 1."},
     {.name = "resume", .type = OPTION_FLAG, .offset = FIELD(resume),

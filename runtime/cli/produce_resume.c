@@ -69,10 +69,6 @@ int produce_resume_open(struct transport *transport, const char *topic, const ch
                         struct err *err)
 {
     *resume = (struct produce_resume){0};
-    if (path == NULL || strcmp(path, "-") == 0) {
-        return err_set(err, ERR_FATAL, ERR_USAGE,
-                       "The option --resume needs a file: of standard input it can't be known what came before.");
-    }
     if (strcmp(transport->class->name, "local") != 0) {
         return err_set(err, ERR_FATAL, ERR_USAGE,
                        "The option --resume works on the embedded log, where a line is remembered in the transaction "

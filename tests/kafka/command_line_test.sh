@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# The commands on a real broker. Started by run.sh of this folder.
+PROGRAM=$(realpath "$TIDEMILL")
+source "$(dirname "$0")/../cli/lib.sh"
+export TIDEMILL_BROKERS=$TIDEMILL_TEST_BROKERS
+topic() { echo "cli-$$-$1"; }
+
+test_topics() {
+    local t
+    t=$(topic topics)
+    status 2 tm topics create "$t"
+    says "Say how many partitions"
+    status 0 tm topics create "$t" --partitions 3 --retention 1d
+    says "Created $t: 3 partitions, kept: 1d"
+    status 3 tm topics create "$t" --partitions 3
+    says "exists already"
+    status 0 tm topics describe "$t" --json
+    says '"retention_ms":86400000'
+    status 0 tm topics add-partitions "$t" 5
+    await sh -c "'$PROGRAM' topics describe $t | grep -q '5 partitions'"
+    status 0 tm topics delete "$t"
+    await sh -c "! '$PROGRAM' topics describe $t"
+}
+
+test_what_goes_in_comes_out() {
+    local t
+    t=$(topic round)
+    cat > lines <<'END'
+{"key":"a","value":{"n":1},"timestamp":5,"headers":[["one","1"],["none",null],["bin",{"base64":"/wA="}]]}
+{"key":"/wD+","key_encoding":"base64","value":"AAEC/w==","value_encoding":"base64","timestamp":6,"headers":[]}
+{"key":"gone","value":null,"timestamp":7}
+{"key":null,"value":"not json","value_encoding":"string","timestamp":8}
+END
+    status 3 tm produce "$t" lines --format json
+    says "There is no topic"
+    tm produce "$t" lines --format json --partitions 1
+    tm consume "$t" --format json > first
+    same 4 "$(wc -l < first)"
+    tm produce "$t-2" first --format json --partitions 1
+    cmp <(sed 's/"topic":"[^"]*"//' first) <(tm consume "$t-2" --format json | sed 's/"topic":"[^"]*"//')
+    same 2 "$(tm consume "$t" --from 2 | wc -l)"
+    same 3 "$(tm consume "$t" --from @6 | wc -l)"
+    same 1 "$(tm consume "$t" --limit 1 --group "g-$t" | wc -l)"
+    same 3 "$(tm consume "$t" --group "g-$t" | wc -l)"
+    same "" "$(tm consume "$t" --group "g-$t")"
+}
+
+test_a_missing_topic_names_the_command() {
+    local t
+    t=$(topic missing)
+    printf '%s\n' 'local tm = require "tidemill"' "local app = tm.app \"app-$t\"" "app:stream(\"$t\"):to(\"$t-out\")" > p.lua
+    status 3 tm check p.lua --connect
+    says "tidemill topics create $t --partitions"
+    status 3 tm run p.lua --until-end --log-level error
+    says "$t"
+    tm topics create "$t" --partitions 2
+    seq 10 | tm produce "$t"
+    status 0 tm run p.lua --until-end --log-level error --set create_topics=true
+    says "10 records processed"
+    same "$(seq 10 | sort)" "$(tm consume "$t-out" --format value | sort)"
+}
+
+test_an_app_from_beginning_to_reset() {
+    local t
+    t=$(topic app)
+    printf '%s\n' 'local tm = require "tidemill"' "local app = tm.app \"app-$t\"" \
+        "app:stream(\"$t\"):group_by(function(k, v) return tostring(v % 10) end):count { store = \"n\" }:to(\"$t-out\")" > p.lua
+    tm topics create "$t" "$t-out" --partitions 2
+    seq 1000 | tm produce "$t"
+    status 0 tm run p.lua --until-end --log-level error
+    status 0 tm run p.lua --until-end --log-level error
+    says "Nothing new"
+    same "$(for i in $(seq 0 9); do printf '%s\t100\n' "$i"; done)" "$(tm consume "$t-out" --latest | sort)"
+    status 0 tm lag --app "app-$t"
+    says "0 records behind"
+    status 0 tm reset p.lua
+    says "delete topic app-$t-n-changelog"
+    says "delete topic app-$t-n-repartition"
+    status 0 tm reset p.lua --execute
+    await sh -c "! '$PROGRAM' topics | grep -q app-$t-n"
+    status 0 tm run p.lua --until-end --log-level error
+    same 2000 "$(tm consume "$t-out" | wc -l)"
+    same "$(for i in $(seq 0 9); do printf '%s\t100\n' "$i"; done)" "$(tm consume "$t-out" --latest | sort)"
+}
+
+test_reset_is_refused_while_the_app_runs() {
+    local t
+    t=$(topic busy)
+    printf '%s\n' 'local tm = require "tidemill"' "local app = tm.app \"app-$t\"" "app:stream(\"$t\"):to(\"$t-out\")" > p.lua
+    tm topics create "$t" "$t-out" --partitions 2
+    seq 10 | tm produce "$t"
+    "$PROGRAM" run p.lua > log 2>&1 &
+    local pid=$!
+    await sh -c "'$PROGRAM' lag --app app-$t | grep -q '^0 records behind'"
+    got=0
+    tm reset p.lua --execute > out 2>&1 || got=$?
+    [ $got -ne 0 ]
+    # From another machine there is no lock to see, but the group has members.
+    got=0
+    tm reset p.lua --execute --state-dir elsewhere > out 2>&1 || got=$?
+    [ $got -ne 0 ] || { cat out; return 1; }
+    grep -qi "member\|empty\|active" out
+    kill -TERM $pid
+    wait $pid
+    same 10 "$(tm consume "$t-out" | wc -l)"
+}
+
+test_old_events_in_a_topic_that_forgets_are_warned_of() {
+    local t
+    t=$(topic old)
+    printf '%s\n' 'local tm = require "tidemill"' "local app = tm.app \"app-$t\"" "app:stream(\"$t\"):to(\"$t-out\")" > p.lua
+    tm topics create "$t" "$t-out" --partitions 1 --retention 7d
+    echo '{"n":1}' | tm produce "$t" --at 2013-01-01
+    status 0 tm check p.lua --connect
+    says "Warning: The topic $t keeps records for 7d"
+}
+
+run_tests
