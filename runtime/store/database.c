@@ -9,6 +9,7 @@
 
 #define BUSY_TIMEOUT_MS 10000
 #define CACHE_KIB 8192
+#define CHECKPOINT_TRIES 4
 
 int database_error(struct database *database, int result, struct err *err)
 {
@@ -114,10 +115,30 @@ struct slice database_column_slice(sqlite3_stmt *statement, int column)
     return slice_of(data != NULL ? data : "", (size_t)sqlite3_column_bytes(statement, column));
 }
 
+static int run_checkpoint(struct database *database, int mode, bool *complete, struct err *err)
+{
+    int frames = 0;
+    int moved = 0;
+    int result = sqlite3_wal_checkpoint_v2(database->handle, NULL, mode, &frames, &moved);
+    *complete = result == SQLITE_OK && frames == moved;
+    return result == SQLITE_OK || result == SQLITE_BUSY ? 0 : database_error(database, result, err);
+}
+
 int database_checkpoint(struct database *database, struct err *err)
 {
-    int result = sqlite3_wal_checkpoint_v2(database->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    return result == SQLITE_OK || result == SQLITE_BUSY ? 0 : database_error(database, result, err);
+    bool complete = false;
+    for (int i = 0; i < CHECKPOINT_TRIES && !complete; i++) {
+        if (run_checkpoint(database, SQLITE_CHECKPOINT_PASSIVE, &complete, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int database_truncate_wal(struct database *database, struct err *err)
+{
+    bool complete;
+    return run_checkpoint(database, SQLITE_CHECKPOINT_TRUNCATE, &complete, err);
 }
 
 /* Opening. */

@@ -53,7 +53,10 @@ int database_error(struct database *database, int result, struct err *err);
 void database_bind_slice(sqlite3_stmt *statement, int index, struct slice slice); /* not copied */
 struct slice database_column_slice(sqlite3_stmt *statement, int column);          /* null for NULL */
 
-/* Moves as much of the WAL into the file as readers allow. */
+/* Moves the WAL into the file, as far as readers allow; waits for nobody and holds up nobody. With a writer at work it
+ * is repeated a few times, because a WAL starts anew only when all of it was moved. */
 int database_checkpoint(struct database *database, struct err *err);
+/* The same, and makes the WAL empty: for a file that has no other writer. */
+int database_truncate_wal(struct database *database, struct err *err);
 
 #endif

@@ -12,7 +12,8 @@
 
 #define BLOB_BYTES ((size_t)64 * 1024 * 1024)  /* a delta that has grown to this goes on in another row */
 #define MERGE_DELTAS 4096                      /* so many small commits start a merge, too */
-#define CHECKPOINT_PAGES 2048                  /* of the WAL */
+#define CHECKPOINT_PAGES 2048                  /* of the WAL: to be moved into the file in the background */
+#define CHECKPOINT_NOW_PAGES 65536             /* the background can't keep up: the commit does it */
 #define RETIRED_PER_COMMIT ((size_t)64 * 1024) /* entries */
 #define EVICT_TURNS 8192
 #define RETRY_NS INT64_C(1000000000)
@@ -225,6 +226,15 @@ static int wait_below_cap(struct store_set *set, struct err *err)
     return 0;
 }
 
+/* Commits in quick succession may always be ahead of the background; nobody is ahead of the only writer. */
+static void bound_wal(struct store_set *set)
+{
+    struct err err;
+    if (set->log.wal_pages >= CHECKPOINT_NOW_PAGES && database_checkpoint(&set->log.database, &err) != 0) {
+        store_note_damage(set, &err); /* anything else shows in the next commit */
+    }
+}
+
 static void keep_merging(struct store_set *set)
 {
     if (set->phase == PHASE_IDLE && (set->unmerged_bytes >= set->merge_bytes || set->unmerged_count >= MERGE_DELTAS)) {
@@ -280,6 +290,7 @@ int interval_commit(struct store_set *set, const struct store_meta *meta, struct
     if (durable) {
         store_evict(set, EVICT_TURNS);
         keep_merging(set);
+        bound_wal(set);
     }
     return 0;
 }

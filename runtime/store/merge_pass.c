@@ -220,7 +220,7 @@ static int run(const struct merge_pass_config *config, struct delta_log *log, st
     if (result < 0 || config->cancelled(config->self)) {
         return result < 0 ? -1 : 0;
     }
-    return database_checkpoint(&rows->database, err) != 0 ? -1 : database_checkpoint(&log->database, err);
+    return database_truncate_wal(&rows->database, err) != 0 ? -1 : database_checkpoint(&log->database, err);
 }
 
 int merge_pass(const struct merge_pass_config *config, struct err *err)
