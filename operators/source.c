@@ -18,11 +18,13 @@ void source_bind(lua_State *L, struct node *node, int options, struct source *so
 
 static bool check(struct node *node, struct item *item, const struct codec *codec, struct slice bytes, const char *part)
 {
-    struct err err;
-    if (!bytes.data || codec->check(codec, bytes, &err) == 0) {
+    struct err *err = op_error(node->worker);
+    struct host *host = op_program(node->worker);
+    if (!bytes.data ||
+        (codec->check_ahead ? codec->check_ahead(codec, host, bytes, err) : codec->check(codec, bytes, err)) == 0) {
         return true;
     }
-    return call_fail_record(node, item, "the %s is bad: %s", part, err.text);
+    return call_fail_record(node, item, "the %s is bad: %s", part, err->text);
 }
 
 /* Event time by the user's function. */

@@ -11,11 +11,15 @@
 #include "base/err.h"
 #include "engine/record.h"
 
+struct host;
+
 struct codec {
     const char *name; /* "json" */
     const char *text; /* one sentence for the reference page */
     /* Full check of bytes from outside, without Lua; ERR_SKIP with the byte position when they are bad. */
     int (*check)(const struct codec *codec, struct slice bytes, struct err *err);
+    /* The same for bytes that the record's processing is likely to decode: what it finds helps then. NULL: check does. */
+    int (*check_ahead)(const struct codec *codec, struct host *host, struct slice bytes, struct err *err);
     /* Pushes the value of checked bytes (never null). [-0, +1, e] */
     void (*decode)(const struct codec *codec, lua_State *L, struct slice bytes);
     /* Appends the encoded form of the value at `index` (never nil). Raises an error that names the type it can't write.

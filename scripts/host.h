@@ -15,6 +15,7 @@
 #include "scripts/pool.h"
 
 struct operator_table;
+struct json_members;
 
 /* What may be called now: building inside a callback, or a context outside one, fails by name. */
 enum host_phase { HOST_BUILDING, HOST_READY, HOST_CALLBACK };
@@ -40,6 +41,9 @@ struct host {
     struct arena *arena;  /* of the record: op_arena when bound, `texts` while building */
     struct arena texts;   /* lives as long as the host */
     int view_metatable;   /* registry reference, for view.c */
+    struct slice checked; /* for view.c: the JSON whose members are in checked_members while the epoch is this one */
+    uint64_t checked_epoch;
+    struct json_members *checked_members;
     const struct clock *clock;
     lua_CFunction test_module; /* opens tidemill.test; NULL outside of tests */
     struct pool pool;

@@ -72,6 +72,18 @@ static struct view *push_view(lua_State *L)
     return view;
 }
 
+/* Gives a view of the bytes that were just checked the members that were found then. */
+static void take_members(const struct host *host, struct view *view)
+{
+    const struct json_members *members = host->checked_members;
+    if (host->checked.data == view->data && host->checked.size == view->size && host->checked_epoch == host->epoch &&
+        members->count < JSON_MEMBERS) {
+        view->members = host->checked_members->list;
+        view->count = (uint32_t)members->count;
+        view->indexed = true;
+    }
+}
+
 static void push_container(lua_State *L, struct slice json, bool array)
 {
     if (json.size > INT32_MAX) {
@@ -80,6 +92,7 @@ static void push_container(lua_State *L, struct slice json, bool array)
     struct view *view = push_view(L);
     *view = (struct view){
         .tag = &view_key, .data = json.data, .size = (uint32_t)json.size, .epoch = host_of(L)->epoch, .array = array};
+    take_members(host_of(L), view);
 }
 
 /* A value without white space around it. */
@@ -108,6 +121,18 @@ static void push_value(lua_State *L, struct slice json)
         push_number(L, json);
         break;
     }
+}
+
+bool view_check(struct host *host, struct slice json, struct json_problem *problem)
+{
+    struct json_members *members = arena_alloc(host->arena, sizeof *members);
+    if (!json_check_members(json, members, problem)) {
+        return false;
+    }
+    host->checked = json;
+    host->checked_members = members;
+    host->checked_epoch = host->epoch;
+    return true;
 }
 
 void view_push(lua_State *L, struct slice json)
@@ -215,7 +240,7 @@ static int text_of_view(lua_State *L)
 static bool push_name(lua_State *L, int index, struct view *view, lua_Integer step)
 {
     if (step < view->count) {
-        struct view_member *member = &view->members[step];
+        struct json_member *member = &view->members[step];
         if (member->value_size == 0) {
             lua_pushnil(L);
         } else {

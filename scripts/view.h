@@ -7,11 +7,15 @@
 #ifndef TIDEMILL_SCRIPTS_VIEW_H
 #define TIDEMILL_SCRIPTS_VIEW_H
 
+#include "base/json_check.h"
 #include "scripts/codec.h"
 
 /* Registers the metatables of views and of tm.null and its kin, and the global `next` that names views in its error;
  * after the libraries are open. [-0, +0, e] */
 void view_install(lua_State *L);
+/* Whether the bytes are JSON. The members that the check finds are there for a view that the same record's processing
+ * makes of these bytes, which saves it the search. */
+bool view_check(struct host *host, struct slice json, struct json_problem *problem);
 /* Pushes the Lua value of checked JSON: a view for objects and arrays, plain values else (null is tm.null). [-0, +1, e]
  */
 void view_push(lua_State *L, struct slice json);

@@ -118,7 +118,7 @@ static void copy_array_view(lua_State *L, int index, struct view *view, const st
 static void copy_members(lua_State *L, int index, struct view *view, int table, const struct ring *ring)
 {
     for (uint32_t i = 0; i < view->count; i++) {
-        struct view_member *member = &view->members[i];
+        struct json_member *member = &view->members[i];
         lua_pushlstring(L, (const char *)member->name, member->name_size);
         view_get(L, index, view, lua_gettop(L));
         put_copy(L, table, ring);

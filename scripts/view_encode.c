@@ -438,7 +438,7 @@ static void replace_values(struct encoder *encoder, const struct view *view, int
 static void write_member(struct encoder *encoder, const struct view *view, uint32_t number, bool after_neighbour,
                          bool comma, struct place *inside)
 {
-    const struct view_member *member = &view->members[number];
+    const struct json_member *member = &view->members[number];
     if (after_neighbour) {
         uint32_t from = number == 0 ? opening(view) : member[-1].value + member[-1].value_size;
         append_text(encoder, view, from, member->start);
@@ -463,7 +463,7 @@ static void keep_members(struct encoder *encoder, struct view *view, int overlay
     uint32_t next = 0; /* the neighbour of what was written last */
     bool comma = false;
     for (uint32_t i = 0; i < view->count; i++) {
-        const struct view_member *member = &view->members[i];
+        const struct json_member *member = &view->members[i];
         lua_pushlstring(L, (const char *)member->name, member->name_size);
         lua_rawget(L, overlay);
         if (member->value_size > 0 && !view_overlay_is_removed(L, -1)) {

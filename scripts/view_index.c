@@ -28,7 +28,7 @@ static void index_object(struct arena *arena, struct view *view, struct json_wal
 {
     uint32_t capacity = 0;
     uint32_t count = 0;
-    struct view_member *members = NULL;
+    struct json_member *members = NULL;
     struct slice name;
     struct slice value;
     bool escapes = memchr(view->data, '\\', view->size) != NULL;
@@ -40,7 +40,7 @@ static void index_object(struct arena *arena, struct view *view, struct json_wal
         if (escapes) {
             name = view_string(arena, slice_of(name.data - 1, name.size + 2));
         }
-        members[count++] = (struct view_member){name.data, (uint32_t)name.size, start,
+        members[count++] = (struct json_member){name.data, (uint32_t)name.size, start,
                                                 (uint32_t)(value.data - view->data), (uint32_t)value.size};
     }
     view->members = members;
@@ -88,7 +88,7 @@ struct slice view_index_element(const struct view *view, uint32_t element)
 
 /* ---- members by name ---- */
 
-static bool is_named(const struct view_member *member, struct slice name)
+static bool is_named(const struct json_member *member, struct slice name)
 {
     return member->name_size == name.size && memcmp(member->name, name.data, name.size) == 0;
 }
@@ -123,7 +123,7 @@ static void hash_members(struct arena *arena, struct view *view)
     view->settled = true;
 }
 
-struct view_member *view_index_find(struct arena *arena, struct view *view, struct slice name)
+struct json_member *view_index_find(struct arena *arena, struct view *view, struct slice name)
 {
     view_index_build(arena, view);
     if (view->slots == NULL && view->count > LARGE && ++view->finds > FINDS_WITHOUT_TABLE) {
@@ -288,6 +288,6 @@ struct slice view_index_value(struct arena *arena, struct view *view, struct sli
         }
         return value;
     }
-    const struct view_member *member = view_index_find(arena, view, name);
+    const struct json_member *member = view_index_find(arena, view, name);
     return member != NULL ? slice_of(view->data + member->value, member->value_size) : SLICE_NULL;
 }

@@ -9,23 +9,16 @@
 #ifndef TIDEMILL_SCRIPTS_VIEW_INT_H
 #define TIDEMILL_SCRIPTS_VIEW_INT_H
 
+#include "base/json.h"
 #include "scripts/host.h"
 #include "scripts/view.h"
-
-struct view_member {
-    const unsigned char *name; /* decoded */
-    uint32_t name_size;
-    uint32_t start;      /* offset of the member: of its name's opening quote */
-    uint32_t value;      /* offset */
-    uint32_t value_size; /* 0: a later member has this name */
-};
 
 struct view {
     const void *tag;           /* tells views from other userdata */
     const unsigned char *data; /* the container's text, with the white space around it */
     uint64_t epoch;
     union {
-        struct view_member *members; /* of an object */
+        struct json_member *members; /* of an object; value_size 0: a later member has this name */
         uint32_t *elements;          /* of an array: offset of each */
     };
     struct slice last_name; /* in the text: of the field that was found last without an index */
@@ -60,11 +53,11 @@ struct slice view_string(struct arena *arena, struct slice json);
 void view_index_build(struct arena *arena, struct view *view); /* unless there is one */
 /* The value of a member, without an index as long as that is cheaper; null: there is no such member. */
 struct slice view_index_value(struct arena *arena, struct view *view, struct slice name);
-struct view_member *view_index_find(struct arena *arena, struct view *view, struct slice name); /* NULL: none */
+struct json_member *view_index_find(struct arena *arena, struct view *view, struct slice name); /* NULL: none */
 /* Marks members whose name comes again later. */
 void view_index_settle(struct arena *arena, struct view *view);
 struct slice view_index_element(const struct view *view, uint32_t element); /* 0 .. count-1 */
-static inline struct slice view_index_name(const struct view_member *member)
+static inline struct slice view_index_name(const struct json_member *member)
 {
     return slice_of(member->name, member->name_size);
 }

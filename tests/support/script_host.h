@@ -38,6 +38,20 @@ static int script_host_json(lua_State *L)
     return 1;
 }
 
+/* checked_json(text): the same, of a value whose check found the members. */
+static int script_host_checked_json(lua_State *L)
+{
+    size_t size;
+    const char *text = luaL_checklstring(L, 1, &size);
+    struct slice json = arena_copy(host_of(L)->arena, slice_of(text, size));
+    struct json_problem problem;
+    if (!view_check(host_of(L), json, &problem)) {
+        luaL_error(L, "this is not JSON: %s", problem.reason);
+    }
+    view_push(L, json);
+    return 1;
+}
+
 static inline struct host *script_host_open(void)
 {
     struct host *host = memory_alloc(sizeof *host);
@@ -54,6 +68,7 @@ static inline struct host *script_host_open(void)
     lua_register(host->L, "copy", script_host_copy);
     lua_register(host->L, "list", script_host_list);
     lua_register(host->L, "json", script_host_json);
+    lua_register(host->L, "checked_json", script_host_checked_json);
     return host;
 }
 

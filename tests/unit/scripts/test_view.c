@@ -3,9 +3,14 @@
 
 static struct host *host;
 
-static void setup(void)
+/* `checked`: views are made of values whose check has found the members. */
+static void setup(bool checked)
 {
     host = script_host_open();
+    if (checked) {
+        lua_getglobal(host->L, "checked_json");
+        lua_setglobal(host->L, "json");
+    }
 }
 
 static void teardown(void)
@@ -30,9 +35,11 @@ static const char *result(const char *chunk)
 #define TEST(name, body)                                                                                               \
     START_TEST(name)                                                                                                   \
     {                                                                                                                  \
-        setup();                                                                                                       \
-        body;                                                                                                          \
-        teardown();                                                                                                    \
+        for (int checked = 0; checked < 2; checked++) {                                                                \
+            setup(checked);                                                                                            \
+            body;                                                                                                      \
+            teardown();                                                                                                \
+        }                                                                                                              \
     }                                                                                                                  \
     END_TEST
 
@@ -214,7 +221,7 @@ TEST(copies_are_plain, {
 
 START_TEST(old_views_raise)
 {
-    setup();
+    setup(false);
     EXPECT("v = json('{\"a\":{\"b\":1},\"c\":[1]}') w = v.a; step, state = pairs(v) return v.c[1]", "1");
     script_host_next(host);
     static const char *const uses[] = {"return v.a",
@@ -236,7 +243,7 @@ END_TEST
 
 START_TEST(large_objects_are_hashed)
 {
-    setup();
+    setup(false);
     EXPECT("local parts = {} for i = 1, 1000 do parts[i] = string.format('\"k%d\":%d', i, i) end "
            "parts[1001] = '\"k7\":70' "
            "v = json('{' .. table.concat(parts, ',') .. '}') "
@@ -254,7 +261,7 @@ END_TEST
 /* What the caller in C sees. */
 START_TEST(bytes_of_untouched_views_only)
 {
-    setup();
+    setup(false);
     lua_State *L = host->L;
     struct slice text = slice_text(" {\"a\": {\"b\":1}, \"c\": [1, 2]} ");
     view_push(L, text);
@@ -277,7 +284,7 @@ END_TEST
 
 START_TEST(forks_are_apart)
 {
-    setup();
+    setup(false);
     lua_State *L = host->L;
     EXPECT("v = json('{\"a\":[1,2]}') local x = v.a return #x", "2");
     lua_getglobal(L, "v");
