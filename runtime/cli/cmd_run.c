@@ -1,4 +1,5 @@
 /* tidemill run: the app in this process, until it is told to stop or has read everything. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -116,6 +117,7 @@ static int open_app(struct run *run, const char *script, struct err *err)
         return -1;
     }
     signals_install();
+    signal(SIGPIPE, SIG_IGN); /* a connection that the other side closes is no reason to end */
     run->state_directory = pipeline_state_directory(run->pipeline.settings, run->connection.data);
     struct runner_config config = {
         .settings = *run->pipeline.settings,

@@ -1,5 +1,4 @@
 /* The table of commands: finds the one that is named, parses its options, runs it, reports its error. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-void signals_install(void); /* SIGINT, SIGTERM, SIGHUP; SIGPIPE is ignored from now on */
+void signals_install(void); /* SIGINT, SIGTERM, SIGHUP */
 bool signals_received(void);
 void signals_wait(int timeout_ms); /* sleeps, at most until a signal comes */
 

@@ -255,6 +255,14 @@ test_follow_prints_what_comes_and_ends_on_a_signal() {
     same "" "$(tm consume t --group g)"
 }
 
+test_a_reader_that_leaves_is_no_error() {
+    seq 100000 | tm produce t --partitions 1
+    set +o pipefail # SIGPIPE ends it, as it ends any filter
+    same 1 "$("$PROGRAM" consume t --format value 2> err | head -n 1)"
+    same 1 "$("$PROGRAM" consume t --format value --follow 2>> err | head -n 1)"
+    same "" "$(cat err)"
+}
+
 test_latest_and_tables() {
     cat > lines <<'END'
 {"key":"a","value":{"name":"x","n":1,"r":1.23456789},"timestamp":0}
