@@ -42,11 +42,11 @@ static void fill_options(struct bytes *out)
     option_print_markdown(&app_options, out);
 }
 
-/* A bar would end the cell of a table. */
-static void append_cell(struct bytes *out, const char *text)
+/* A bar would end the cell of a table, and outside of code <app> would be taken for HTML. */
+static void append_cell(struct bytes *out, const char *text, bool code)
 {
     for (; *text != '\0'; text++) {
-        if (*text == '|') {
+        if (*text == '|' || (*text == '<' && !code)) {
             bytes_append_byte(out, '\\');
         }
         bytes_append_byte(out, (unsigned char)*text);
@@ -63,9 +63,9 @@ static void fill_operators(struct bytes *out)
             continue;
         }
         bytes_append_text(out, "| `");
-        append_cell(out, operator->usage);
+        append_cell(out, operator->usage, true);
         bytes_append_text(out, "` | ");
-        append_cell(out, operator->text);
+        append_cell(out, operator->text, false);
         bytes_append_text(out, " |\n");
     }
 }
