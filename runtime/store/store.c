@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define LEAST_SEGMENT_MS 60000
+#define PREFETCH 8        /* entries ahead */
 #define EVICT_SLOTS 64    /* slots of a table that one turn visits */
 #define TURNS_PER_READ 64 /* eviction that one read-through pays for, at most */
 
@@ -357,10 +358,20 @@ int store_put(struct store *store, struct slice key, struct slice value, int64_t
     return change(store, key, value, timestamp, TABLE_CHANGED, err);
 }
 
+static void prefetch(struct store *store, struct slice key)
+{
+    if (store->recent != NULL && !slice_is_null(key)) {
+        table_prefetch(&store->recent->table, hash_table64(key));
+    }
+}
+
 int store_restore(struct store *store, const struct store_entry *entries, size_t count, struct err *err)
 {
     for (size_t i = 0; i < count; i++) {
         const struct store_entry *entry = &entries[i];
+        if (i + PREFETCH < count) {
+            prefetch(store, entries[i + PREFETCH].key);
+        }
         if (change(store, entry->key, entry->value, entry->timestamp, TABLE_RESTORED, err) != 0) {
             return -1;
         }

@@ -322,6 +322,13 @@ struct table_entry *table_find(struct table *table, struct slice key, uint64_t h
     return slot != SIZE_MAX ? slot_entry(table->slots[slot]) : NULL;
 }
 
+void table_prefetch(const struct table *table, uint64_t hash)
+{
+    if (table->capacity > 0) {
+        __builtin_prefetch(&table->slots[first_slot(table, hash)]);
+    }
+}
+
 struct table_entry *table_use(struct table *table, struct slice key, uint64_t hash)
 {
     struct table_entry *entry = table_find(table, key, hash);
