@@ -2,9 +2,6 @@
 
 #include "scripts/view.h"
 
-/* An operator pushes a few values, calls with up to four arguments, and its children come on top of that. */
-#define STACK_ROOM 24
-
 /* Whether another child of the same parent gets the item after this node. */
 static bool shared(const struct node *node, int parent)
 {
@@ -33,7 +30,6 @@ static void isolate(lua_State *L, struct datum *datum)
 
 void flow_take(lua_State *L, const struct node *node, int parent, struct item *item)
 {
-    luaL_checkstack(L, STACK_ROOM, "too many operators in a row");
     if (shared(node, parent)) {
         isolate(L, &item->key);
         isolate(L, &item->value);
@@ -55,13 +51,9 @@ static int encode_body(lua_State *L)
     return 0;
 }
 
-bool flow_encode(struct node *node, struct item *item, struct datum *datum, const struct codec *codec,
-                 struct slice *bytes)
+bool flow_encode_value(struct node *node, struct item *item, struct datum *datum, const struct codec *codec,
+                       struct slice *bytes)
 {
-    if (datum->null || (datum->bytes.data && datum->codec == codec)) {
-        *bytes = datum->bytes;
-        return true;
-    }
     lua_State *L = flow_lua(node);
     struct encoding encoding = {codec, SLICE_NULL};
     int slot = datum_slot(L, datum);
@@ -114,6 +106,8 @@ int flow_run(struct node *node, int parent, struct item *item, flow_body *body)
     int top = lua_gettop(L);
     flow_take(L, node, parent, item);
     int result = body(L, node, item);
-    lua_settop(L, top);
+    if (lua_gettop(L) != top) { /* much cheaper than to set it */
+        lua_settop(L, top);
+    }
     return result;
 }

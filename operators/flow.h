@@ -13,13 +13,22 @@ static inline lua_State *flow_lua(const struct node *node)
     return ((struct host *)op_program(node->worker))->L;
 }
 
-/* Makes the item this node's own: what its callbacks change is not seen by the parent's other children. Also makes room
- * on the stack for what an operator pushes. [-0, +0 to 3, e] */
+/* Makes the item this node's own: what its callbacks change is not seen by the parent's other children. [-0, +0 to 3,
+ * e] */
 void flow_take(lua_State *L, const struct node *node, int parent, struct item *item);
 
 /* The bytes of a key or value in a codec. A value that can't be written is treated by the node's policy; then false. */
-bool flow_encode(struct node *node, struct item *item, struct datum *datum, const struct codec *codec,
-                 struct slice *bytes);
+bool flow_encode_value(struct node *node, struct item *item, struct datum *datum, const struct codec *codec,
+                       struct slice *bytes); /* what flow_encode leaves to do */
+static inline bool flow_encode(struct node *node, struct item *item, struct datum *datum, const struct codec *codec,
+                               struct slice *bytes)
+{
+    if (datum->null || (datum->bytes.data && datum->codec == codec)) {
+        *bytes = datum->bytes;
+        return true;
+    }
+    return flow_encode_value(node, item, datum, codec, bytes);
+}
 
 /* Takes the value at `index` as the item's new key. A key that a text codec can't write is refused here, where the
  * function that made it can be named; false when the policy dropped the item. */

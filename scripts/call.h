@@ -24,8 +24,7 @@ static inline bool call_given(const struct callback *callback)
     return callback->reference != LUA_NOREF;
 }
 
-/* Pushes the function; push the arguments behind it, then call_run with their count. Makes room on the stack for them.
- * [-0, +1, e] */
+/* Pushes the function; push the arguments behind it, then call_run with their count. [-0, +1, e] */
 void call_push(lua_State *L, const struct callback *callback);
 
 /* Runs the function below `arguments` values on top. When the node's policy is to fail, an error jumps out to the entry

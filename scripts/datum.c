@@ -26,7 +26,6 @@ static int pristine(lua_State *L, struct datum *datum)
 
 int datum_slot(lua_State *L, struct datum *datum)
 {
-    luaL_checkstack(L, 4, "too many values");
     if (datum->null) {
         lua_pushnil(L);
         return lua_gettop(L);

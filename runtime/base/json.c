@@ -363,8 +363,27 @@ static double real_of_text(struct slice value)
     return real;
 }
 
+/* What most numbers are: up to eighteen digits and nothing else. */
+static bool short_integer(struct slice value, int64_t *integer)
+{
+    bool negative = value.size > 0 && value.data[0] == '-';
+    int64_t sum = 0;
+    for (size_t i = negative; i < value.size; i++) {
+        unsigned digit = value.data[i] - (unsigned)'0';
+        if (digit > 9) {
+            return false;
+        }
+        sum = sum * 10 + (int64_t)digit;
+    }
+    *integer = negative ? -sum : sum;
+    return value.size > negative;
+}
+
 bool json_number(struct slice value, int64_t *integer, double *real)
 {
+    if (value.size <= 18 && short_integer(value, integer)) {
+        return true;
+    }
     struct slice trimmed = json_trim(value);
     if (trimmed.size == 0) {
         *real = 0;

@@ -61,6 +61,18 @@ START_TEST(a_failing_predicate_skips_the_record_by_policy)
 }
 END_TEST
 
+START_TEST(many_operators_in_a_row)
+{
+    struct pipeline p;
+    pipeline_open(&p, "local s = app:stream('in')\n"
+                      "for i = 1, 400 do s = s:map_values(function(k, v, rec) v.n = v.n + 1 return v end) end\n"
+                      "s:filter(function(k, v) return v.n == 401 end):to('out')\n");
+    pipeline_send(&p, "in", "a", "{\"n\":1}", 1);
+    ck_assert_str_eq(outputs(&p, "out"), "a:{\"n\":401}@1");
+    pipeline_close(&p);
+}
+END_TEST
+
 START_TEST(peek_sees_and_changes_nothing)
 {
     struct pipeline p;
@@ -90,4 +102,5 @@ END_TEST
 
 UNIT_MAIN("filter", filter_and_filter_not_split_a_stream, an_untouched_value_leaves_byte_for_byte,
           what_a_predicate_changes_is_forgotten, a_failing_predicate_ends_the_run,
-          a_failing_predicate_skips_the_record_by_policy, peek_sees_and_changes_nothing, foreach_ends_a_stream)
+          a_failing_predicate_skips_the_record_by_policy, many_operators_in_a_row, peek_sees_and_changes_nothing,
+          foreach_ends_a_stream)
