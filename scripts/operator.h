@@ -8,7 +8,8 @@
 
 #include "scripts/call.h"
 
-/* clang-format off: it takes the struct's name for the keyword of another language */
+/* The formatter takes the struct's name for a keyword of another language. */
+/* clang-format off */
 struct operator {
     struct op op;
     const char *usage;  /* "stream:filter(function(key, value, rec) return boolean end [, options])"; NULL: internal */

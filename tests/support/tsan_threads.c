@@ -1,5 +1,5 @@
-/* Only for builds with the thread sanitizer: librdkafka starts its threads with C11's thrd_create, which the sanitizer does
- * not know, so that its state for the new thread is missing and the process dies. These stand in front of the C
+/* Only for builds with the thread sanitizer: librdkafka starts its threads with C11's thrd_create, which the sanitizer
+ * does not know, so that its state for the new thread is missing and the process dies. These stand in front of the C
  * library's and use the calls that it knows. */
 #include <pthread.h>
 #include <stdint.h>
