@@ -1,6 +1,5 @@
 #include "engine/commit.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -12,6 +11,16 @@ struct round {
     size_t count;
     struct err *err;
 };
+
+static bool anything_dirty(struct worker *const *workers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (worker_dirty(workers[i])) {
+            return true;
+        }
+    }
+    return false;
+}
 
 /* ---- the steps; each returns what happened as an error class ---- */
 
@@ -61,15 +70,20 @@ static enum err_class transaction(struct round *round)
     return ERR_NONE;
 }
 
+/* One that fails keeps the others from nothing: what they can take now they need not replay. */
 static enum err_class commit_stores(struct round *round)
 {
+    struct err later;
+    struct err *err = round->err;
+    struct worker *broken = NULL;
     for (size_t i = 0; i < round->count; i++) {
-        if (worker_dirty(round->workers[i]) && worker_commit_store(round->workers[i], round->err)) {
-            round->commit->broken = round->workers[i];
-            return ERR_FATAL;
+        if (worker_dirty(round->workers[i]) && worker_commit_store(round->workers[i], err)) {
+            broken = broken ? broken : round->workers[i];
+            err = &later;
         }
     }
-    return ERR_NONE;
+    round->commit->broken = broken;
+    return broken ? ERR_FATAL : ERR_NONE;
 }
 
 static enum err_class abort_transaction(struct round *round)
@@ -93,35 +107,54 @@ static bool same_place(const struct position *one, const struct position *other)
            strcmp(one->metadata, other->metadata) == 0;
 }
 
+struct standing {
+    size_t at_new;
+    size_t at_old;
+};
+
+/* Counts how many positions of the transaction are found at its offsets, and how many at those before it. `positions`
+ * and `found` are in the order of the dirty workers' inputs; an input without a position was not part of the
+ * transaction. */
+static struct standing count_found(const struct round *round, const struct position *found)
+{
+    const struct position *positions = round->commit->positions;
+    struct standing standing = {0, 0};
+    size_t next = 0;
+    for (size_t w = 0; w < round->count; w++) {
+        for (int i = 0; worker_dirty(round->workers[w]) && i < worker_input_count(round->workers[w]); i++) {
+            struct position old;
+            worker_committed(round->workers[w], i, &old);
+            if (next == round->commit->count || found[next].partition != old.partition ||
+                strcmp(found[next].topic, old.topic) != 0) {
+                continue;
+            }
+            bool new = same_place(&found[next], &positions[next]);
+            standing.at_new += new;
+            standing.at_old += !new &&found[next].offset == old.offset;
+            next++;
+        }
+    }
+    return standing;
+}
+
 /* Where the group stands after an unknown outcome (P6). Says so by class: NONE: at the new offsets; ABORT: at the old
- * ones; FENCED: anywhere else. */
+ * ones; FENCED: anywhere else, or nobody can say because there is no offset. */
 static enum err_class compare(struct round *round)
 {
     struct commit *commit = round->commit;
     collect_positions(round);
-    struct position *found = memory_alloc(sizeof(*found) * (commit->count + 1));
+    if (commit->count == 0) {
+        return anything_dirty(round->workers, round->count) ? ERR_FENCED : ERR_ABORT;
+    }
+    struct position *found = memory_alloc(sizeof(*found) * commit->count);
     memcpy(found, commit->positions, commit->count * sizeof(*found));
     enum err_class outcome = ERR_NONE;
     if (commit->transport->committed(commit->session, found, commit->count, round->err)) {
         outcome = failed(round);
-    }
-    size_t at_new = 0, at_old = 0, position = 0;
-    for (size_t w = 0; outcome == ERR_NONE && w < round->count; w++) {
-        for (int i = 0; worker_dirty(round->workers[w]) && i < worker_input_count(round->workers[w]); i++) {
-            struct position old;
-            worker_committed(round->workers[w], i, &old);
-            if (position == commit->count || strcmp(found[position].topic, old.topic) != 0 ||
-                found[position].partition != old.partition) {
-                continue; /* an input without a position was not part of the transaction */
-            }
-            bool new = same_place(&found[position], &commit->positions[position]);
-            at_new += new;
-            at_old += !new &&found[position].offset == old.offset;
-            position++;
-        }
-    }
-    if (outcome == ERR_NONE && at_new < commit->count) {
-        outcome = at_old == commit->count ? ERR_ABORT : ERR_FENCED;
+    } else {
+        struct standing standing = count_found(round, found);
+        bool done = standing.at_new == commit->count;
+        outcome = done ? ERR_NONE : standing.at_old == commit->count ? ERR_ABORT : ERR_FENCED;
     }
     free(found);
     return outcome;
@@ -150,7 +183,7 @@ static enum err_class (*const actions[])(struct round *round) = {
 /* What a step came to (columns in the order of enum err_class) and where it leads. */
 static const enum commit_step transitions[COMMIT_DONE][ERR_FATAL + 1] = {
     /*                      NONE             SKIP        RETRY        ABORT        UNKNOWN      FENCED      FATAL */
-    [COMMIT_FLUSH] =       {TO(CHANGELOG), TO(FAILED), TO(FAILED), TO(ABORT), TO(RECOVER), TO(LOST), TO(FAILED)},
+    [COMMIT_FLUSH] =       {TO(CHANGELOG), TO(FAILED), TO(ABORT), TO(ABORT), TO(RECOVER), TO(LOST), TO(FAILED)},
     [COMMIT_CHANGELOG] =   {TO(TRANSACTION), TO(FAILED), TO(ABORT), TO(ABORT), TO(RECOVER), TO(LOST), TO(FAILED)},
     [COMMIT_TRANSACTION] = {TO(STORES), TO(FAILED), TO(WAITING), TO(ABORT), TO(RECOVER), TO(LOST), TO(FAILED)},
     [COMMIT_STORES] =      {TO(DONE), TO(BROKEN), TO(BROKEN), TO(BROKEN), TO(BROKEN), TO(BROKEN), TO(BROKEN)},
@@ -193,16 +226,6 @@ void commit_free(struct commit *commit)
 void commit_reset(struct commit *commit)
 {
     commit->step = COMMIT_FLUSH;
-}
-
-static bool anything_dirty(struct worker *const *workers, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (worker_dirty(workers[i])) {
-            return true;
-        }
-    }
-    return false;
 }
 
 enum commit_step commit_run(struct commit *commit, struct worker *const *workers, size_t count, struct err *err)

@@ -2,18 +2,20 @@
  *
  * The order is P5: flush operators -> produce changelogs -> transaction (outputs, changelogs, positions) -> stores.
  *
- * | died after                        | what recovery finds and does                                             |
- * |-----------------------------------|--------------------------------------------------------------------------|
- * | processing, flush, changelogs     | no commit: the transaction is aborted, the input is processed again       |
- * | positions sent, outcome not known | the group's offsets say which; both ways are safe (P6)                    |
- * | the transaction's commit          | the store is behind: it replays the changelog's tail, nothing is processed
- * again | | some of the stores' commits       | the same for the others |
+ * | died after              | what recovery finds and does                                           |
+ * |-------------------------|------------------------------------------------------------------------|
+ * | flush, changelogs       | no commit: the transaction is aborted, the input is processed again    |
+ * | positions sent          | the group's offsets say whether it was committed; both are safe (P6)   |
+ * | the transaction         | the stores are behind: they replay the changelog, the input is not     |
+ * | some stores' commits    | the same for the others                                                |
  *
  *      FLUSH -> CHANGELOG -> TRANSACTION -> STORES -> (done)
- *                  |             |  \
- *                  v             v   v
- *                ABORT --fails-> RECOVER -> COMPARE -> STORES | REWIND | (lost)
- *                  \-> REWIND
+ *        \         |             |  \
+ *         \        v             |   v
+ *          \---> ABORT --fails---+-> RECOVER -> COMPARE -> STORES | REWIND | (lost)
+ *                  \-> REWIND -> (rewound)
+ *
+ * The whole table of what each step may come to, with the ends, is in commit.c.
  *
  * Ownership: a struct commit belongs to its stream thread and lives as long; the workers stay the thread's.
  */
@@ -36,7 +38,7 @@ enum commit_step {
     COMMIT_WAITING, /* nothing has happened yet; call again later and it goes on where it stopped */
     COMMIT_REWOUND, /* aborted; the workers are back at the committed offsets */
     COMMIT_LOST,    /* ownership is gone: drop the workers and join again */
-    COMMIT_BROKEN,  /* committed, but a store could not follow: close the worker and restore it */
+    COMMIT_BROKEN,  /* committed, but a store could not follow: close its worker and open it again, which restores it */
     COMMIT_FAILED,  /* `err` says why this thread can't go on */
     COMMIT_STEP_COUNT
 };
@@ -60,7 +62,7 @@ void commit_reset(struct commit *commit); /* forgets a waiting commit, whose wor
 
 /* Runs to an end; `err` is filled for every end but COMMIT_DONE. */
 enum commit_step commit_run(struct commit *commit, struct worker *const *workers, size_t count, struct err *err);
-/* Enters at ABORT, after processing or producing failed with ERR_ABORT. */
+/* Enters at ABORT, after processing or producing has failed; `err` says with what. */
 enum commit_step commit_abort(struct commit *commit, struct worker *const *workers, size_t count, struct err *err);
 /* Whether a commit is in the middle and only waits (disk full): no record may be processed meanwhile. */
 bool commit_waiting(const struct commit *commit);

@@ -43,7 +43,11 @@ static int mark_partition(struct marking *marking, const char *topic, int32_t pa
         .timestamp = clock_wall_ms(marking->clock),
         .offset = -1,
     };
-    return class->produce(marking->session, output, partition, &marker, err);
+    /* At once, before another process that starts at this moment can find the partition empty, too. */
+    return class->produce(marking->session, output, partition, &marker, err) ||
+                   class->commit(marking->session, NULL, 0, err)
+               ? -1
+               : 0;
 }
 
 static int mark_all(const struct topic_plan *plan, struct marking *marking, struct err *err)
@@ -56,7 +60,7 @@ static int mark_all(const struct topic_plan *plan, struct marking *marking, stru
             }
         }
     }
-    return marking->session ? marking->transport->class->commit(marking->session, NULL, 0, err) : 0;
+    return 0;
 }
 
 int generation_mark(const struct topic_plan *plan, struct transport *transport, const struct clock *clock,

@@ -3,10 +3,15 @@
  * Order (P7): the session's producer is initialized -> stable committed offsets (they come with the assignment) ->
  * target = the changelog's high watermark -> replay read_committed from the store's offset until the position reaches
  * the target (P8). A restorer has a thread of its own per stream thread and one reader for all partitions it restores;
- * records go into the stores in batches, progress is committed, so that a kill resumes where it was.
+ * records go into the stores in batches, and progress is committed after so many records or bytes, which bounds the
+ * memory and lets a kill resume where it was.
  *
- * Ownership: from restorer_start until restorer_finished hands it back, the worker's stores belong to the restoring
- * thread; everything else of the worker stays with the stream thread.
+ * A failure of a store is ERR_FENCED: the worker is to be closed and opened again. Brokers that don't answer are waited
+ * for; a refusal is ERR_FATAL / ERR_TOPIC.
+ *
+ * Ownership: from restorer_start until restorer_finished hands it back, the worker's stores and its changelogs' offsets
+ * and generations belong to the restoring thread; everything else of the worker stays with the stream thread, which
+ * gives it no input meanwhile.
  */
 #ifndef TIDEMILL_ENGINE_RESTORE_H
 #define TIDEMILL_ENGINE_RESTORE_H
@@ -49,8 +54,12 @@ struct restore_facts {
 enum restore_verdict restore_judge(const struct restore_facts *facts, struct err *why);
 const char *restore_verdict_name(enum restore_verdict verdict);
 
+/* The message of the refusal when a changelog was deleted and made again. Returns -1. */
+int restore_refuse_recreated(const char *app, const char *worker, const char *topic, struct err *err);
+
 /* Key of the record that marks the generation of a changelog: written first into each partition when the runtime makes
- * the topic, so that a topic that was deleted and made again under a store is noticed. Its value is a random id. */
+ * the topic. Its value is a random id, which the store's meta row and the metadata of the committed offsets repeat: a
+ * topic that was deleted and made again under either is noticed. */
 #define RESTORE_MARKER_KEY "\0tidemill-generation"
 struct slice restore_marker_key(void);
 
@@ -76,7 +85,7 @@ int restorer_start(struct restorer *restorer, struct worker *worker, bool *finis
 struct worker *restorer_finished(struct restorer *restorer, int *result, struct err *err);
 /* Takes a worker back that is not done yet (its partitions are revoked); waits for the batch under way. */
 void restorer_cancel(struct restorer *restorer, struct worker *worker);
-/* Records still to be replayed for a worker; 0: none. (Other threads read the metric of the same meaning.) */
-int64_t restorer_remaining(const struct restorer *restorer, const struct worker *worker);
+/* Whether a worker is with the restorer: not yet done, or done and not yet asked for. */
+bool restorer_has(const struct restorer *restorer, const struct worker *worker);
 
 #endif

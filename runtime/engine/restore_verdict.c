@@ -16,11 +16,6 @@ const char *restore_verdict_name(enum restore_verdict verdict)
     return verdict_names[verdict];
 }
 
-struct slice restore_marker_key(void)
-{
-    return slice_of(RESTORE_MARKER_KEY, sizeof(RESTORE_MARKER_KEY) - 1);
-}
-
 static const struct store_position *kept_input(const struct restore_facts *facts, const struct position *input)
 {
     for (size_t i = 0; i < facts->meta->input_count; i++) {
@@ -52,16 +47,26 @@ static bool partitions_changed(const struct restore_facts *facts, struct err *wh
     return true;
 }
 
+static int refuse_gone(const char *app, const char *worker, const char *topic, const char *how, struct err *err)
+{
+    return err_set(err, ERR_FATAL, ERR_TOPIC,
+                   "The changelog topic %s was deleted%s while worker %s has state from it. Start over with: tidemill "
+                   "reset --app %s --to-earliest --execute",
+                   topic, how, worker, app);
+}
+
+int restore_refuse_recreated(const char *app, const char *worker, const char *topic, struct err *err)
+{
+    return refuse_gone(app, worker, topic, " and made again", err);
+}
+
 static bool changelog_gone(const struct restore_facts *facts, struct err *why)
 {
     for (size_t i = 0; i < facts->changelog_count; i++) {
         const struct restore_changelog *changelog = &facts->changelogs[i];
         if (changelog->kept != OFFSET_NONE && (!changelog->exists || changelog->recreated)) {
-            err_set(
-                why, ERR_FATAL, ERR_TOPIC,
-                "The changelog topic %s was deleted%s while worker %s holds state from it. Start over with: tidemill "
-                "reset --app %s --to-earliest --execute",
-                changelog->topic, changelog->recreated ? " and made again" : "", facts->worker, facts->app);
+            refuse_gone(facts->app, facts->worker, changelog->topic, changelog->recreated ? " and made again" : "",
+                        why);
             return true;
         }
     }
@@ -102,10 +107,18 @@ static int compare_inputs(const struct restore_facts *facts)
     return result;
 }
 
+/* Without committed offsets nothing says that a rebuild was finished: then the end must have been reached. */
 static bool knows_all_changelogs(const struct restore_facts *facts)
 {
+    bool committed = false;
+    for (size_t i = 0; i < facts->committed_count; i++) {
+        committed = committed || facts->committed[i].offset != OFFSET_NONE;
+    }
     for (size_t i = 0; i < facts->changelog_count; i++) {
-        if (facts->changelogs[i].kept == OFFSET_NONE && facts->changelogs[i].high > 0) {
+        const struct restore_changelog *changelog = &facts->changelogs[i];
+        bool empty = changelog->kept == OFFSET_NONE && changelog->high == 0;
+        bool known = changelog->kept != OFFSET_NONE && (committed || changelog->kept == changelog->high);
+        if (!empty && !known) {
             return false;
         }
     }

@@ -13,19 +13,21 @@
 
 #define STEP_TIMEOUT_MS 100
 #define STATUS_INTERVAL_NS INT64_C(100000000)
-#define WAIT_SLICE_MS 5
+#define END_TIMEOUT_MS 5 /* with --until-end: a quiet thread looks so often whether it is done */
+#define CHECK_MS 50      /* how often runner_wait looks at the drain deadline */
+#define NS_PER_MS INT64_C(1000000)
 #define MIN_CACHE_BYTES (INT64_C(1) << 20)
 
-/* One stream thread and what it publishes; everything but `stop` and `alive_ns` under the runner's lock. */
+/* One stream thread and what it publishes; under the runner's lock where nothing else is said. */
 struct lane {
-    struct runner *runner;
-    struct stream_thread *thread; /* of the lane's own thread only */
-    pthread_t pthread;
-    int number;
-    bool started;
+    struct runner *runner;        /* constant */
+    int number;                   /* constant */
+    pthread_t pthread;            /* of runner_open and runner_close */
+    bool started;                 /* the same */
+    struct stream_thread *thread; /* changed by the lane's own thread, under the lock; NULL: not open */
     bool ended;
     bool joined;
-    bool at_end; /* reached the ends of version `ends_seen` and is idle */
+    bool at_end; /* idle, and all ends of version `ends_seen` are reached */
     uint64_t ends_seen;
     int result;
     struct err err;
@@ -34,6 +36,12 @@ struct lane {
     size_t worker_capacity;
     uint64_t alive_ns;    /* ck_pr: monotonic time of the last round */
     int64_t published_ns; /* of the lane's own thread only */
+};
+
+struct ends {
+    struct position *list;
+    size_t count;
+    size_t capacity;
 };
 
 struct runner {
@@ -49,15 +57,23 @@ struct runner {
     uint32_t stop;       /* ck_pr */
     int64_t stop_began_ns;
     pthread_mutex_t lock;
-    struct position *ends; /* --until-end; under the lock */
-    size_t end_count;
-    size_t end_capacity;
-    uint64_t ends_version;
+    pthread_cond_t changed; /* a lane has ended or is at the end */
+    /* --until-end */
+    struct ends inputs;    /* of the topics that others write; constant once the threads run */
+    struct ends internal;  /* of the topics that the app writes and reads itself; under the lock */
+    uint64_t ends_version; /* moves with `internal` */
 };
 
 /* ---- the thread of a lane ---- */
 
-static int open_thread(struct lane *lane, struct err *err)
+static void set_thread(struct lane *lane, struct stream_thread *thread)
+{
+    pthread_mutex_lock(&lane->runner->lock);
+    lane->thread = thread;
+    pthread_mutex_unlock(&lane->runner->lock);
+}
+
+static int open_thread(struct lane *lane, struct stream_thread **thread, struct err *err)
 {
     struct runner *runner = lane->runner;
     struct stream_thread_config config = {
@@ -74,8 +90,10 @@ static int open_thread(struct lane *lane, struct err *err)
         .thread = lane->number,
         .threads = runner->lane_count,
         .stay = runner->config.stay,
+        .ends = runner->inputs.list,
+        .end_count = runner->inputs.count,
     };
-    return stream_thread_open(&config, &lane->thread, err);
+    return stream_thread_open(&config, thread, err);
 }
 
 static void describe_worker(struct lane *lane, struct worker *worker)
@@ -95,6 +113,12 @@ static void describe_worker(struct lane *lane, struct worker *worker)
     snprintf(status->name, sizeof(status->name), "%s", worker_name(worker));
 }
 
+static bool is_at_end(struct stream_thread *thread, const struct runner *runner)
+{
+    return stream_thread_reached(thread, runner->inputs.list, runner->inputs.count) &&
+           stream_thread_reached(thread, runner->internal.list, runner->internal.count);
+}
+
 static void publish(struct lane *lane)
 {
     struct runner *runner = lane->runner;
@@ -105,8 +129,9 @@ static void publish(struct lane *lane)
     }
     lane->joined = stream_thread_joined(lane->thread);
     if (runner->config.until_end) {
-        lane->at_end = lane->joined && stream_thread_reached_end(lane->thread, runner->ends, runner->end_count);
+        lane->at_end = is_at_end(lane->thread, runner);
         lane->ends_seen = runner->ends_version;
+        pthread_cond_broadcast(&runner->changed);
     }
     pthread_mutex_unlock(&runner->lock);
 }
@@ -122,26 +147,31 @@ static void publish_if_due(struct lane *lane, bool worked)
     }
 }
 
+static int run_rounds(struct lane *lane, struct err *err)
+{
+    int timeout_ms = lane->runner->config.until_end ? END_TIMEOUT_MS : STEP_TIMEOUT_MS;
+    while (!ck_pr_load_32(&lane->runner->stop)) {
+        bool worked;
+        if (stream_thread_step(lane->thread, timeout_ms, &worked, err)) {
+            return -1;
+        }
+        publish_if_due(lane, worked);
+    }
+    publish(lane);
+    return 0;
+}
+
 static int run_lane(struct lane *lane, struct err *err)
 {
-    if (open_thread(lane, err)) {
+    struct stream_thread *thread;
+    if (open_thread(lane, &thread, err)) {
         return -1;
     }
-    int timeout_ms = lane->runner->config.until_end ? WAIT_SLICE_MS : STEP_TIMEOUT_MS;
-    int result = 0;
-    while (result == 0 && !ck_pr_load_32(&lane->runner->stop)) {
-        bool worked;
-        result = stream_thread_step(lane->thread, timeout_ms, &worked, err);
-        if (result == 0) {
-            publish_if_due(lane, worked);
-        }
-    }
-    if (result == 0) {
-        publish(lane);
-    }
+    set_thread(lane, thread);
+    int result = run_rounds(lane, err);
+    set_thread(lane, NULL);
     struct err closing;
-    int closed = stream_thread_close(lane->thread, &closing);
-    if (result == 0 && closed) {
+    if (stream_thread_close(thread, &closing) && result == 0) {
         *err = closing;
         result = -1;
     }
@@ -158,13 +188,16 @@ static void *lane_main(void *self)
     if (result) {
         log_event(LOG_ERROR, "stream thread ended", log_text("app", runner->config.settings.id),
                   log_number("thread", lane->number), log_text("reason", err.text));
-        ck_pr_store_32(&runner->stop, 1); /* one that can't go on ends the app: its partitions would stand still */
     }
     pthread_mutex_lock(&runner->lock);
     lane->result = result;
     lane->err = err;
     lane->ended = true;
+    pthread_cond_broadcast(&runner->changed);
     pthread_mutex_unlock(&runner->lock);
+    if (result) {
+        runner_stop(runner); /* one that can't go on ends the app: its partitions would stand still */
+    }
     return NULL;
 }
 
@@ -198,19 +231,20 @@ static void size_up(struct runner *runner)
     runner->cache_bytes = budget < MIN_CACHE_BYTES ? MIN_CACHE_BYTES : budget;
 }
 
-static void set_end(struct runner *runner, const char *topic, int32_t partition, int64_t offset)
+/* Whether that was news. */
+static bool set_end(struct ends *ends, const char *topic, int32_t partition, int64_t offset)
 {
-    for (size_t i = 0; i < runner->end_count; i++) {
-        struct position *end = &runner->ends[i];
+    for (size_t i = 0; i < ends->count; i++) {
+        struct position *end = &ends->list[i];
         if (end->partition == partition && strcmp(end->topic, topic) == 0) {
-            runner->ends_version += end->offset != offset;
+            bool moved = end->offset != offset;
             end->offset = offset;
-            return;
+            return moved;
         }
     }
-    runner->ends = memory_grow(runner->ends, runner->end_count, &runner->end_capacity, sizeof(*runner->ends));
-    runner->ends[runner->end_count++] = (struct position){topic, partition, offset, NULL};
-    runner->ends_version++;
+    ends->list = memory_grow(ends->list, ends->count, &ends->capacity, sizeof(*ends->list));
+    ends->list[ends->count++] = (struct position){topic, partition, offset, NULL};
+    return true;
 }
 
 static bool is_read(const struct planned_topic *topic)
@@ -230,7 +264,7 @@ static int note_ends(struct runner *runner, bool internal, struct err *err)
                 return err_wrap(err, "looking for the end of %s", topic->name);
             }
             pthread_mutex_lock(&runner->lock);
-            set_end(runner, topic->name, p, high);
+            runner->ends_version += set_end(internal ? &runner->internal : &runner->inputs, topic->name, p, high);
             pthread_mutex_unlock(&runner->lock);
         }
     }
@@ -276,6 +310,11 @@ int runner_open(const struct runner_config *config, struct runner **result, stru
     struct runner *runner = memory_alloc(sizeof(*runner));
     runner->config = *config;
     runner->clock = CLOCK_SYSTEM;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&runner->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&runner->lock, NULL);
     if (prepare(runner, err) || start_lanes(runner, err)) {
         runner_close(runner);
@@ -288,6 +327,13 @@ int runner_open(const struct runner_config *config, struct runner **result, stru
 void runner_stop(struct runner *runner)
 {
     ck_pr_store_32(&runner->stop, 1);
+    pthread_mutex_lock(&runner->lock);
+    for (int i = 0; runner->lanes && i < runner->lane_count; i++) {
+        if (runner->lanes[i].thread) {
+            stream_thread_wake(runner->lanes[i].thread);
+        }
+    }
+    pthread_mutex_unlock(&runner->lock);
 }
 
 void runner_close(struct runner *runner)
@@ -300,22 +346,24 @@ void runner_close(struct runner *runner)
         free(runner->lanes[i].workers);
     }
     free(runner->lanes);
-    free(runner->ends);
+    free(runner->inputs.list);
+    free(runner->internal.list);
     topic_plan_free(runner->plan);
     slot_close(runner->slot);
     if (runner->described) {
         runner->config.program->class->unload(runner->described);
     }
+    pthread_cond_destroy(&runner->changed);
     pthread_mutex_destroy(&runner->lock);
     free(runner);
 }
 
 /* ---- waiting ---- */
 
-static bool all_ended(struct runner *runner, int *result, struct err *err)
+/* With the lock held: whether all lanes have ended, and the first failure among those that have. */
+static bool all_ended(const struct runner *runner, int *result, struct err *err)
 {
     bool ended = true;
-    pthread_mutex_lock(&runner->lock);
     for (int i = 0; i < runner->lane_count; i++) {
         const struct lane *lane = &runner->lanes[i];
         ended &= lane->ended;
@@ -324,18 +372,16 @@ static bool all_ended(struct runner *runner, int *result, struct err *err)
             *err = lane->err;
         }
     }
-    pthread_mutex_unlock(&runner->lock);
     return ended;
 }
 
-static bool all_at_end(struct runner *runner)
+/* With the lock held. */
+static bool all_at_end(const struct runner *runner)
 {
-    bool at_end = true;
-    pthread_mutex_lock(&runner->lock);
+    bool at_end = runner->config.until_end;
     for (int i = 0; i < runner->lane_count; i++) {
         at_end &= runner->lanes[i].at_end && runner->lanes[i].ends_seen == runner->ends_version;
     }
-    pthread_mutex_unlock(&runner->lock);
     return at_end;
 }
 
@@ -351,12 +397,11 @@ static uint64_t ends_version(struct runner *runner)
  * there is nothing new the work is done. */
 static int stop_at_end(struct runner *runner, struct err *err)
 {
-    if (!runner->config.until_end || !all_at_end(runner)) {
-        return 0;
-    }
     uint64_t before = ends_version(runner);
     if (note_ends(runner, true, err)) {
-        return -1;
+        bool again = err->class == ERR_RETRY; /* brokers that are away are asked again */
+        clock_sleep_ms(again ? CHECK_MS : 0);
+        return again ? 0 : -1;
     }
     if (ends_version(runner) == before) {
         runner_stop(runner);
@@ -364,42 +409,56 @@ static int stop_at_end(struct runner *runner, struct err *err)
     return 0;
 }
 
+/* Why a thread failed is worth more than that the others take long. */
 static int check_drain(struct runner *runner, struct err *err)
 {
-    if (!ck_pr_load_32(&runner->stop)) {
+    int64_t now = clock_monotonic_ns(&runner->clock);
+    runner->stop_began_ns = runner->stop_began_ns == 0 ? now : runner->stop_began_ns;
+    if (now - runner->stop_began_ns <= runner->config.settings.drain_ms * NS_PER_MS) {
         return 0;
     }
-    int64_t now = clock_monotonic_ns(&runner->clock);
-    if (runner->stop_began_ns == 0) {
-        runner->stop_began_ns = now;
-    }
-    if (now - runner->stop_began_ns > runner->config.settings.drain_ms * 1000000) {
-        return err_set(
-            err, ERR_FATAL, ERR_IO,
-            "Committing and leaving took longer than drain_ms (%lld ms). What was not committed is processed "
-            "again at the next start.",
-            (long long)runner->config.settings.drain_ms);
-    }
-    return 0;
+    int result = 0;
+    pthread_mutex_lock(&runner->lock);
+    all_ended(runner, &result, err);
+    pthread_mutex_unlock(&runner->lock);
+    return result ? -1
+                  : err_set(err, ERR_FATAL, ERR_IO,
+                            "Committing and leaving took longer than drain_ms (%lld ms). What was not committed is "
+                            "processed again at the next start.",
+                            (long long)runner->config.settings.drain_ms);
+}
+
+/* With the lock held: sleeps until a lane has something to tell, at most until the deadline (< 0: none). */
+static void sleep_until_changed(struct runner *runner, int64_t deadline_ns)
+{
+    int64_t until = clock_monotonic_ns(&runner->clock) + CHECK_MS * NS_PER_MS;
+    until = deadline_ns >= 0 && deadline_ns < until ? deadline_ns : until;
+    struct timespec time = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
+    pthread_cond_timedwait(&runner->changed, &runner->lock, &time);
 }
 
 int runner_wait(struct runner *runner, int timeout_ms, bool *ended, struct err *err)
 {
-    int64_t began = clock_monotonic_ns(&runner->clock);
-    *ended = false;
+    int64_t deadline = timeout_ms < 0 ? -1 : clock_monotonic_ns(&runner->clock) + timeout_ms * NS_PER_MS;
     for (;;) {
         int result = 0;
-        if (all_ended(runner, &result, err)) {
-            *ended = true;
+        bool stopping = ck_pr_load_32(&runner->stop);
+        pthread_mutex_lock(&runner->lock);
+        *ended = all_ended(runner, &result, err);
+        bool at_end = !stopping && !*ended && all_at_end(runner);
+        if (!*ended && !at_end) {
+            sleep_until_changed(runner, deadline);
+        }
+        pthread_mutex_unlock(&runner->lock);
+        if (*ended) {
             return result;
         }
-        if (stop_at_end(runner, err) || check_drain(runner, err)) {
+        if ((at_end && stop_at_end(runner, err)) || (stopping && check_drain(runner, err))) {
             return -1;
         }
-        if (timeout_ms >= 0 && clock_monotonic_ns(&runner->clock) - began >= timeout_ms * INT64_C(1000000)) {
+        if (deadline >= 0 && clock_monotonic_ns(&runner->clock) >= deadline) {
             return 0;
         }
-        clock_sleep_ms(timeout_ms >= 0 && timeout_ms < WAIT_SLICE_MS ? timeout_ms : WAIT_SLICE_MS);
     }
 }
 
@@ -463,7 +522,7 @@ bool runner_ready(struct runner *runner)
 
 bool runner_healthy(struct runner *runner)
 {
-    int64_t limit_ns = runner->config.settings.max_poll_interval_ms * 1000000;
+    int64_t limit_ns = runner->config.settings.max_poll_interval_ms * NS_PER_MS;
     int64_t now = clock_monotonic_ns(&runner->clock);
     bool healthy = true;
     pthread_mutex_lock(&runner->lock);

@@ -17,40 +17,39 @@ enum store_kind { STORE_KEY_VALUE, STORE_WINDOW, STORE_SESSION };
 struct store_spec {
     const char *name;
     enum store_kind kind;
-    bool changelog;          /* false: state that a restart may lose, kept in local files only */
-    int64_t segment_ms;      /* window and session stores: length of one segment of time */
-    int64_t retention_ms;    /* window and session stores: segments older than this behind stream time are dropped */
-    int64_t ttl_ms;          /* key-value stores: entries not written for that long (stream time) are deleted; 0: never */
-    uint64_t hash;           /* graph_store_hash: what must not change under existing state */
+    bool changelog;       /* false: state that a restart may lose, kept in local files only */
+    int64_t segment_ms;   /* window and session stores: length of one segment of time */
+    int64_t retention_ms; /* window and session stores: segments older than this behind stream time are dropped */
+    int64_t ttl_ms;       /* key-value stores: entries not written for that long (stream time) are deleted; 0: never */
+    uint64_t hash;        /* graph_store_hash: what must not change under existing state */
 };
 
-/* Where an input, a changelog, or a generation stood at the store's last commit; all in the meta row (P11). */
+/* Where an input or a changelog stood at the store's last commit; all in the meta row (P11). */
 struct store_position {
     const char *topic;
     int32_t partition;
-    int64_t offset;          /* next offset to read */
-    const char *metadata;    /* inputs: what the group's committed offset carries; changelogs: their generation; or NULL */
+    int64_t offset;       /* next offset to read */
+    const char *metadata; /* inputs: what the group's committed offset carries; changelogs: their generation; or NULL */
 };
 
 struct store_meta {
     const char *app;
-    const char *worker;              /* "<subtopology>_<partition>" */
-    int32_t partitions;              /* of the sub-topology */
+    const char *worker; /* "<subtopology>_<partition>" */
+    int32_t partitions; /* of the sub-topology */
     const struct store_position *inputs;
     size_t input_count;
     const struct store_position *changelogs; /* one per store with a changelog */
     size_t changelog_count;
-    const char *generation;          /* of the changelogs: random id written by the runtime; may be NULL */
-    int64_t committed_ms;            /* wall time of the last commit */
+    int64_t committed_ms; /* wall time of the last commit */
 };
 
 struct store_config {
-    const char *directory;           /* of the worker, exists; NULL: in memory only (test driver) */
+    const char *directory; /* of the worker, exists; NULL: in memory only (test driver) */
     const char *app;
     const char *worker;
-    int64_t cache_bytes;             /* budget for clean entries; 0: no limit */
-    int64_t merge_bytes;             /* unmerged commits that start a merge; 0: 32 MiB */
-    int64_t unmerged_bytes;          /* unmerged commits at which commit waits for the merge; 0: 256 MiB */
+    int64_t cache_bytes;    /* budget for clean entries; 0: no limit */
+    int64_t merge_bytes;    /* unmerged commits that start a merge; 0: 32 MiB */
+    int64_t unmerged_bytes; /* unmerged commits at which commit waits for the merge; 0: 256 MiB */
     const struct store_spec *specs;
     size_t spec_count;
 };
@@ -67,7 +66,8 @@ struct store_entry {
 
 struct store_driver {
     /* Opens or creates the files. A foreign, newer or damaged file is quarantined (renamed beside) and `*fresh` is true
-     * as for a new one. `meta` (may be NULL) gets the last committed meta, valid until close; meta->app == NULL: none. */
+     * as for a new one. `meta` (may be NULL) gets the last committed meta, valid until close; meta->app == NULL: none.
+     */
     int (*open)(const struct store_config *config, struct store_set **set, struct store_meta *meta, bool *fresh,
                 struct err *err);
     void (*close)(struct store_set *set);
@@ -85,10 +85,14 @@ struct store_driver {
                  struct err *err);
     int (*prefix)(struct store *store, struct slice prefix, struct store_cursor **cursor, struct err *err);
     int (*next)(struct store_cursor *cursor, bool *found, struct store_entry *entry, struct err *err);
-    void (*end)(struct store_cursor *cursor); /* cursors left open end with the next commit */
+    /* Frees the cursor. Commit (also one that fails), rollback, wipe and close end and free those that are left open.
+     */
+    void (*end)(struct store_cursor *cursor);
 
     /* Window and session stores: keys begin with the 8 big-endian bytes of the segment-relevant time (window start, or
-     * session end), so that a whole segment is dropped at once; entries below `time` are gone afterwards. */
+     * session end), so that a whole segment is dropped at once; entries below `time` are gone afterwards, and puts
+     * below it are ignored. It is undone by rollback, durable with the commit, and not among the changes. Keys that are
+     * shorter than 8 bytes have no time: they never expire (for what an operator remembers about itself). */
     int (*expire)(struct store *store, int64_t time, struct err *err);
 
     /* Calls `each` for every entry changed since the last commit, last value only, value null for a deletion; the order
@@ -96,12 +100,14 @@ struct store_driver {
     int (*changes)(struct store_set *set,
                    int (*each)(void *self, struct store *store, const struct store_entry *entry, struct err *err),
                    void *self, struct err *err);
-    /* Appends one delta with everything changed since the last commit and the meta. Called after the transport's commit. */
+    /* Appends one delta with everything changed since the last commit and the meta. Called after the transport's
+     * commit. */
     int (*commit)(struct store_set *set, const struct store_meta *meta, struct err *err);
     /* Drops everything changed since the last commit. */
     int (*rollback)(struct store_set *set, struct err *err);
 
-    /* Bulk loading from a changelog: like put for many entries, bypassing dirtiness; `commit` makes progress durable. */
+    /* Bulk loading from a changelog: like put for many entries, bypassing dirtiness; `commit` makes progress durable.
+     */
     int (*restore)(struct store *store, const struct store_entry *entries, size_t count, struct err *err);
 
     int64_t (*bytes)(const struct store_set *set);   /* memory and files, about */

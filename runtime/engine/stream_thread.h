@@ -1,8 +1,7 @@
 /* The loop of a stream thread: poll, restore, process some, punctuate, commit.
  *
  * Ownership: a stream thread owns its session and its workers. stream_thread_step may be called by a thread of the
- * runner or by hand (driver.c, unit tests); all calls of one come from one thread, except stream_thread_stop and
- * stream_thread_wake.
+ * runner or by hand (driver.c, unit tests); all calls of one come from one thread, except stream_thread_wake.
  */
 #ifndef TIDEMILL_ENGINE_STREAM_THREAD_H
 #define TIDEMILL_ENGINE_STREAM_THREAD_H
@@ -25,26 +24,32 @@ struct stream_thread_config {
     int thread;
     int threads;
     bool stay;
-    bool restore_inline; /* restore within step instead of on a thread of its own (driver, unit tests) */
+    bool restore_inline;         /* restore within step instead of on a thread of its own (driver, unit tests) */
+    const struct position *ends; /* --until-end: records of these inputs from there on are left alone */
+    size_t end_count;
 };
 
 int stream_thread_open(const struct stream_thread_config *config, struct stream_thread **thread, struct err *err);
-/* One round; waits at most `timeout_ms` when there is nothing to do. ERR_FATAL ends the thread. *worked says whether
- * anything was processed, punctuated, committed or restored. */
+/* One round; waits at most `timeout_ms` when there is nothing to do. *worked says whether anything was processed,
+ * punctuated, committed or restored. -1: the thread can't go on and is to be closed; whatever else fails it treats
+ * itself: it goes back to the committed offsets, or joins the group anew, and rests when that happens again and again.
+ */
 int stream_thread_step(struct stream_thread *thread, int timeout_ms, bool *worked, struct err *err);
-/* Commits now what is there (drain, driver). */
+/* Commits now what is there (driver). */
 int stream_thread_commit(struct stream_thread *thread, struct err *err);
-/* Commits, leaves the group, closes the workers. */
+/* Commits, leaves the group, closes the workers. A full disk is waited for, at most half of drain_ms. -1: not
+ * everything was committed, and will be processed again. */
 int stream_thread_close(struct stream_thread *thread, struct err *err);
 
-/* Whether the group has answered: partitions were assigned, perhaps none. */
+/* Whether the group has answered: partitions were assigned, perhaps none, and are not being taken away again. */
 bool stream_thread_joined(const struct stream_thread *thread);
-/* Whether nothing is left to do: every worker running, drained and committed. */
+/* Whether nothing is left to do: joined, every worker running, drained and committed. */
 bool stream_thread_idle(struct stream_thread *thread);
-void stream_thread_wake(struct stream_thread *thread); /* @thread any */
+/* Ends a wait in stream_thread_step. @thread any, until stream_thread_close */
+void stream_thread_wake(struct stream_thread *thread);
 int stream_thread_worker_count(const struct stream_thread *thread);
 struct worker *stream_thread_worker(struct stream_thread *thread, int index);
-/* End offsets to stop at (--until-end); the thread is idle for good once its own inputs have reached them. */
-bool stream_thread_reached_end(struct stream_thread *thread, const struct position *ends, size_t count);
+/* Whether the thread is idle and its workers have committed everything before these offsets. */
+bool stream_thread_reached(struct stream_thread *thread, const struct position *ends, size_t count);
 
 #endif

@@ -7,8 +7,8 @@
 #include "base/memory.h"
 
 #define METADATA_VERSION "tm1"
-#define METADATA_TIMERS                                                                                                \
-    64 /* Kafka keeps 4096 bytes of metadata with an offset; further timers start on the grid again */
+/* Kafka keeps 4096 bytes of metadata with an offset; further timers start on the grid again. */
+#define METADATA_TIMERS 64
 
 void timers_init(struct timers *timers)
 {
@@ -110,7 +110,7 @@ static bool take_number(const char **at, int64_t *number)
 {
     char *end;
     *number = strtoll(*at, &end, 10);
-    bool taken = end != *at && (*end == ' ' || *end == '\0');
+    bool taken = end != *at && (*end == ' ' || *end == '|' || *end == '\0');
     *at = end;
     return taken;
 }
@@ -128,10 +128,10 @@ int timers_recall(struct timers *timers, const char *metadata, int64_t *commit_n
     }
     int64_t schedules[METADATA_TIMERS];
     size_t count = 0;
-    while (count < METADATA_TIMERS && *at && take_number(&at, &schedules[count])) {
+    while (count < METADATA_TIMERS && *at == ' ' && take_number(&at, &schedules[count])) {
         count++;
     }
-    if (*at) {
+    if ((*at && *at != '|') || number < *commit_number) {
         return -1;
     }
     *commit_number = number;

@@ -42,9 +42,11 @@ static inline bool timers_maybe_due(const struct timers *timers, enum op_time ki
 }
 
 /* What a committed offset carries, as text: a number that is one higher with each commit of the worker (so that two
- * commits of the same offsets can be told apart), stream time, and the schedules of the stream-time timers. */
+ * commits of the same offsets can be told apart), stream time, and the schedules of the stream-time timers. More may be
+ * appended behind a '|'. */
 void timers_describe(const struct timers *timers, int64_t commit_number, int64_t stream_time, struct bytes *out);
-/* Reads such a text back; anything else leaves everything alone and returns -1. */
+/* Reads such a text back, into schedules for the timers made from now on; anything else, and a text with a lower number
+ * than *commit_number, leaves everything alone and returns -1. */
 int timers_recall(struct timers *timers, const char *metadata, int64_t *commit_number, int64_t *stream_time);
 
 #endif

@@ -2,12 +2,13 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "base/memory.h"
+
+#define ROUND_NS INT64_C(20000000)
+#define LOOK_RECORDS 64
 
 /* ---- opening and closing ---- */
 
@@ -191,115 +192,7 @@ const char *worker_directory_name(const struct graph *graph, int subtopology, in
     return buffer;
 }
 
-/* ---- inputs ---- */
-
-static bool reads(const struct graph_topic *use, const char *topic)
-{
-    if (!use->pattern) {
-        return strcmp(use->name, topic) == 0;
-    }
-    regex_t pattern;
-    if (regcomp(&pattern, use->name, REG_EXTENDED | REG_NOSUB)) {
-        return false;
-    }
-    bool match = regexec(&pattern, topic, 0, NULL, 0) == 0;
-    regfree(&pattern);
-    return match;
-}
-
-static void find_sources(struct worker *worker, struct worker_input *input)
-{
-    input->source_count = 0;
-    for (int i = 0; i < graph_topic_count(worker->graph); i++) {
-        const struct graph_topic *use = graph_topic(worker->graph, i);
-        if (use->node->role == NODE_SOURCE && use->node->subtopology == worker->config.subtopology &&
-            reads(use, input->topic) && input->source_count < WORKER_MAX_SOURCES) {
-            input->source_ids[input->source_count] = use->node->id;
-            input->sources[input->source_count++] = use->node;
-        }
-    }
-}
-
-int worker_add_input(struct worker *worker, const struct assigned *assigned, struct err *err)
-{
-    worker->inputs = memory_grow(worker->inputs, worker->input_count, &worker->input_capacity, sizeof(*worker->inputs));
-    struct worker_input *input = &worker->inputs[worker->input_count];
-    *input = (struct worker_input){
-        .topic = assigned->topic,
-        .partition = assigned->partition,
-        .handle = assigned->input,
-        .position = assigned->committed,
-        .committed = assigned->committed,
-        .first = OFFSET_NONE,
-    };
-    find_sources(worker, input);
-    if (input->source_count == 0) {
-        return err_set(err, ERR_FATAL, ERR_INTERNAL, "Worker %s has no source for topic %s.", worker->name,
-                       assigned->topic);
-    }
-    worker->input_count++;
-    int64_t number, stream_time;
-    if (timers_recall(&worker->timers, assigned->metadata, &number, &stream_time) == 0) {
-        op_observe_time(worker, stream_time);
-        worker->commit_number = number > worker->commit_number ? number : worker->commit_number;
-    }
-    if (assigned->metadata) {
-        bytes_clear(&worker->committed_metadata);
-        bytes_append_text(&worker->committed_metadata, assigned->metadata);
-    }
-    return 0;
-}
-
-void worker_suspend(struct worker *worker)
-{
-    worker->suspended = true;
-    for (size_t i = 0; i < worker->input_count; i++) {
-        worker->inputs[i].handle = NULL;
-        worker->inputs[i].count = 0;
-        worker->inputs[i].next = 0;
-    }
-}
-
-void worker_clear_inputs(struct worker *worker)
-{
-    worker->suspended = false;
-    for (size_t i = 0; i < worker->input_count; i++) {
-        free(worker->inputs[i].records);
-    }
-    worker->input_count = 0;
-}
-
-bool worker_agrees(const struct worker *worker, const struct assigned *assigned)
-{
-    for (size_t i = 0; i < worker->input_count; i++) {
-        const struct worker_input *input = &worker->inputs[i];
-        if (input->partition == assigned->partition && strcmp(input->topic, assigned->topic) == 0) {
-            return input->committed == assigned->committed;
-        }
-    }
-    return true;
-}
-
-int worker_input_count(const struct worker *worker)
-{
-    return (int)worker->input_count;
-}
-
-void worker_committed(const struct worker *worker, int index, struct position *position)
-{
-    const struct worker_input *input = &worker->inputs[index];
-    *position = (struct position){input->topic, input->partition, input->committed, NULL};
-}
-
-int worker_pause(struct worker *worker, bool paused, struct err *err)
-{
-    for (size_t i = 0; i < worker->input_count; i++) {
-        if (worker->config.transport->pause(worker->config.session, worker->inputs[i].handle, paused, err)) {
-            return -1;
-        }
-    }
-    return 0;
-}
+/* ---- processing ---- */
 
 int worker_start(struct worker *worker, struct err *err)
 {
@@ -308,93 +201,6 @@ int worker_start(struct worker *worker, struct err *err)
         return err_wrap(err, "starting worker %s", worker->name);
     }
     return 0;
-}
-
-/* ---- processing ---- */
-
-/* Takes the next records of an input whose buffer is used up. */
-static int refill(struct worker *worker, struct worker_input *input, struct err *err)
-{
-    const struct transport_class *transport = worker->config.transport;
-    if (!input->records) {
-        input->records = memory_alloc(sizeof(*input->records) * WORKER_FETCH);
-    }
-    input->next = 0;
-    input->count = 0;
-    if (transport->fetch(worker->config.session, input->handle, input->records, WORKER_FETCH, &input->count, err)) {
-        return -1;
-    }
-    if (input->count > 0 && input->first == OFFSET_NONE) {
-        input->first = input->records[0].offset;
-    }
-    return 0;
-}
-
-static int refill_empty(struct worker *worker, struct err *err)
-{
-    for (size_t i = 0; i < worker->input_count; i++) {
-        struct worker_input *input = &worker->inputs[i];
-        if (input->next == input->count && refill(worker, input, err)) {
-            return -1;
-        }
-        if (input->next < input->count) {
-            input->blocked = false;
-        }
-    }
-    return 0;
-}
-
-/* Whether the others have to wait for an input that has nothing buffered: always while it has known unread records, and
- * for max_idle longer in the hope of new ones (Kafka Streams' max.task.idle.ms). */
-static bool must_wait_for(struct worker *worker, struct worker_input *input)
-{
-    const struct transport_class *transport = worker->config.transport;
-    int64_t end = transport->known_end(worker->config.session, input->handle);
-    if (end < 0 || end > transport->position(worker->config.session, input->handle)) {
-        return true;
-    }
-    if (worker->config.settings->max_idle_ms == 0) {
-        return false;
-    }
-    int64_t now = clock_monotonic_ns(worker->config.clock);
-    if (!input->blocked) {
-        input->blocked = true;
-        input->blocked_since_ns = now;
-    }
-    return now - input->blocked_since_ns < worker->config.settings->max_idle_ms * 1000000;
-}
-
-static bool may_process(struct worker *worker)
-{
-    bool buffered = false;
-    for (size_t i = 0; i < worker->input_count; i++) {
-        buffered |= worker->inputs[i].next < worker->inputs[i].count;
-    }
-    for (size_t i = 0; buffered && worker->input_count > 1 && i < worker->input_count; i++) {
-        struct worker_input *input = &worker->inputs[i];
-        if (input->next == input->count && must_wait_for(worker, input)) {
-            return false;
-        }
-    }
-    return buffered;
-}
-
-/* The input whose next record has the lowest timestamp; the earlier input of the topology among equals. */
-static struct worker_input *choose(struct worker *worker)
-{
-    struct worker_input *best = NULL;
-    for (size_t i = 0; i < worker->input_count; i++) {
-        struct worker_input *input = &worker->inputs[i];
-        if (input->next == input->count) {
-            continue;
-        }
-        if (!best || input->records[input->next].timestamp < best->records[best->next].timestamp ||
-            (input->records[input->next].timestamp == best->records[best->next].timestamp &&
-             input->sources[0]->id < best->sources[0]->id)) {
-            best = input;
-        }
-    }
-    return best;
 }
 
 static int fire_due(struct worker *worker, enum op_time kind, int64_t now, int *fired, struct err *err)
@@ -446,92 +252,54 @@ static void count_processed(struct worker *worker, int processed, int64_t bytes,
     metric_add(worker->metrics, METRIC_PROCESS_NS, clock_monotonic_ns(worker->config.clock) - started_ns);
 }
 
+/* Whether a round should end although there is more to do: callbacks are slow, and commits and the group must not wait
+ * for them. The clock is looked at after the first record and then less and less often. */
+static bool takes_long(const struct worker *worker, int processed, int64_t started_ns, int *look_at)
+{
+    if (processed < *look_at) {
+        return false;
+    }
+    *look_at += *look_at < LOOK_RECORDS ? *look_at : LOOK_RECORDS;
+    return clock_monotonic_ns(worker->config.clock) - started_ns > ROUND_NS;
+}
+
 int worker_process(struct worker *worker, int max, int *processed, struct err *err)
 {
-    *processed = 0;
-    if (worker->suspended) {
-        return 0;
-    }
-    if (refill_empty(worker, err)) {
-        return -1;
-    }
-    if (!may_process(worker)) {
-        return 0;
-    }
+    struct worker_input *input = NULL;
     int64_t started_ns = clock_monotonic_ns(worker->config.clock);
     int64_t bytes = 0;
-    int result = 0;
-    while (*processed < max && result == 0) {
-        struct worker_input *input = worker->input_count == 1 ? worker->inputs : choose(worker);
-        if (!input || input->next == input->count) {
-            break;
-        }
+    int look_at = 1;
+    *processed = 0;
+    worker_begin_round(worker);
+    int result = worker->suspended ? 0 : worker_take(worker, &input, err);
+    while (result == 0 && input) {
         const struct record *record = &input->records[input->next];
         bytes += (int64_t)(record->key.size + record->value.size);
         result = process_one(worker, input, err);
         *processed += result == 0;
-        if (result == 0 && input->next == input->count) {
-            result = refill(worker, input, err);
-            if (result == 0 && !may_process(worker)) {
-                break;
-            }
+        if (result || *processed == max || takes_long(worker, *processed, started_ns, &look_at)) {
+            break;
         }
+        result = worker_take(worker, &input, err);
     }
-    count_processed(worker, *processed, bytes, started_ns);
+    if (*processed > 0) {
+        count_processed(worker, *processed, bytes, started_ns);
+    }
     return result;
 }
 
 int worker_punctuate(struct worker *worker, int *fired, struct err *err)
 {
     *fired = 0;
+    if (worker->suspended) {
+        return 0; /* what a timer writes could not be committed now */
+    }
     return fire_due(worker, TIME_WALL, clock_wall_ms(worker->config.clock), fired, err);
-}
-
-bool worker_drained(struct worker *worker)
-{
-    const struct transport_class *transport = worker->config.transport;
-    for (size_t i = 0; i < worker->input_count && !worker->suspended; i++) {
-        struct worker_input *input = &worker->inputs[i];
-        if (input->next < input->count || transport->known_end(worker->config.session, input->handle) >
-                                              transport->position(worker->config.session, input->handle)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-int64_t worker_lag(struct worker *worker)
-{
-    const struct transport_class *transport = worker->config.transport;
-    int64_t lag = 0;
-    for (size_t i = 0; i < worker->input_count && !worker->suspended; i++) {
-        struct worker_input *input = &worker->inputs[i];
-        int64_t end = transport->known_end(worker->config.session, input->handle);
-        int64_t position = transport->position(worker->config.session, input->handle);
-        int64_t buffered = (int64_t)(input->count - input->next);
-        lag += (end > position && position >= 0 ? end - position : 0) + buffered;
-    }
-    metric_put(worker->metrics, METRIC_LAG, lag);
-    return lag;
 }
 
 int64_t worker_records(const struct worker *worker)
 {
     return worker->records;
-}
-
-bool worker_reached(struct worker *worker, const struct position *end)
-{
-    for (size_t i = 0; i < worker->input_count && !worker->suspended; i++) {
-        const struct worker_input *input = &worker->inputs[i];
-        if (input->partition != end->partition || strcmp(input->topic, end->topic) != 0) {
-            continue;
-        }
-        int64_t read = worker->config.transport->position(worker->config.session, input->handle);
-        bool all_read = input->next == input->count && read >= end->offset;
-        return end->offset <= 0 || input->committed >= end->offset || (all_read && !worker->dirty);
-    }
-    return true;
 }
 
 struct graph *worker_graph(struct worker *worker)

@@ -31,6 +31,8 @@ struct worker_config {
     const struct clock *clock;
     int subtopology;
     int32_t partition;
+    const struct position *ends; /* --until-end: records of these inputs from there on are left alone */
+    size_t end_count;
 };
 
 struct worker;
@@ -53,25 +55,30 @@ const char *worker_directory_name(const struct graph *graph, int subtopology, in
 
 /* Ties an assigned input partition to the worker; `metadata` is what its committed offset carried, or NULL. */
 int worker_add_input(struct worker *worker, const struct assigned *assigned, struct err *err);
-/* The inputs have ended with a revocation: nothing is read until worker_clear_inputs and worker_add_input tie the
- * worker to those of the next assignment; stores and script stay open meanwhile. */
+/* The inputs have ended with a revocation: nothing is read and no timer fires until worker_clear_inputs and
+ * worker_add_input tie the worker to those of the next assignment; stores and script stay open meanwhile. */
 void worker_suspend(struct worker *worker);
+bool worker_suspended(const struct worker *worker);
 void worker_clear_inputs(struct worker *worker);
 /* Whether the committed offset of the partition is the one this worker committed (or it never had that input). */
 bool worker_agrees(const struct worker *worker, const struct assigned *assigned);
 int worker_input_count(const struct worker *worker);
 /* Where the group's offset of an input stands as far as this worker knows (OFFSET_NONE: nothing committed yet). */
 void worker_committed(const struct worker *worker, int index, struct position *position);
-int worker_pause(struct worker *worker, bool paused, struct err *err); /* all inputs */
+/* Paused inputs don't end a poll. worker_process lets the ones that it needs go again. */
+int worker_pause(struct worker *worker, bool paused, struct err *err);
 /* Opens the operators: the stores are restored now. */
 int worker_start(struct worker *worker, struct err *err);
 
-/* Takes records from the inputs, lowest timestamp first, and processes up to `max`. A record waits while another input
- * has known unread records and none buffered (max_idle). *processed 0: nothing to do now. */
+/* Takes records from the inputs, lowest timestamp first, and processes up to `max`, fewer when callbacks are slow. No
+ * record is taken while another input has unread records that are known and none buffered, or may get some within
+ * max_idle. *processed 0: nothing to do now. */
 int worker_process(struct worker *worker, int max, int *processed, struct err *err);
-/* Fires what is due by stream time or wall clock; *fired counts. */
+/* Fires what is due by wall clock; *fired counts. (Stream time fires within worker_process.) */
 int worker_punctuate(struct worker *worker, int *fired, struct err *err);
-/* Whether every input is drained as far as known. */
+/* For how long worker_process and worker_punctuate will have nothing to do unless records come; INT64_MAX: for ever. */
+int64_t worker_idle_ms(const struct worker *worker);
+/* Whether every input is drained; one whose end is not known yet is not. */
 bool worker_drained(struct worker *worker);
 
 /* ---- for commit.c ---- */
@@ -81,7 +88,10 @@ int worker_produce_changelog(struct worker *worker, struct err *err); /* one rec
 /* Appends one position per input (P3); what they point to is valid until the next call for the same worker. */
 void worker_positions(struct worker *worker, struct position **list, size_t *count, size_t *capacity);
 int worker_commit_store(struct worker *worker, struct err *err); /* after the transport's commit */
-/* After an abort: rolls back the stores, loads the script anew, seeks the inputs to the committed offsets. */
+/* Writes the meta row of an idle worker anew: the age of its state counts from there. */
+int worker_refresh_store(struct worker *worker, struct err *err);
+/* After an abort, when dirty: rolls back the stores, loads the script anew, seeks the inputs to the committed offsets.
+ */
 int worker_rewind(struct worker *worker, struct err *err);
 int64_t worker_uncommitted_records(const struct worker *worker);
 int64_t worker_uncommitted_bytes(const struct worker *worker);
@@ -97,6 +107,9 @@ void worker_set_changelog_offset(struct worker *worker, int index, int64_t offse
  * commit. */
 const char *worker_changelog_generation(const struct worker *worker, int index);
 void worker_set_changelog_generation(struct worker *worker, int index, struct slice generation);
+/* Whether every changelog is the one that the committed offsets were made with, as far as both are known; else the
+ * refusal that restore.h describes. */
+int worker_check_generations(struct worker *worker, struct err *err);
 /* Empties the stores and forgets every position of the meta row: a rebuild begins. */
 int worker_wipe_stores(struct worker *worker, struct err *err);
 /* Makes restored entries durable with the changelog offsets as set. `complete`: the stores are now at the group's
@@ -108,7 +121,7 @@ struct metric_set *worker_metrics(struct worker *worker);
 /* Sum over the inputs of known end minus position; what /workers and progress lines show. */
 int64_t worker_lag(struct worker *worker);
 int64_t worker_records(const struct worker *worker); /* processed since it was opened */
-/* Whether the worker has committed everything of an input partition before `offset`, or does not read it. */
+/* Whether the worker has committed everything of an input partition before that offset, or does not read it. */
 bool worker_reached(struct worker *worker, const struct position *end);
 
 #endif

@@ -1,8 +1,10 @@
 /* A worker's part in a commit: positions, changelog, store, and the way back after an abort. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "engine/restore.h"
 #include "engine/worker_int.h"
 
 /* ---- changelogs ---- */
@@ -66,6 +68,44 @@ void worker_set_changelog_generation(struct worker *worker, int index, struct sl
 {
     free(worker->changelogs[index].generation);
     worker->changelogs[index].generation = memory_format("%.*s", (int)generation.size, (const char *)generation.data);
+}
+
+/* The metadata of committed offsets ends with the generations of the changelogs, "|<topic>=<generation>" each, both
+ * shortened to 8 hexadecimal digits. Kafka keeps 4096 bytes of it: a worker with more changelogs leaves the rest out.
+ */
+#define GENERATIONS_KEPT 100
+#define GENERATION_DIGITS 8
+
+static void format_generation(const struct worker_changelog *changelog, const char *generation, char *text, size_t size)
+{
+    snprintf(text, size, "|%08" PRIx32 "=%.*s", bytes_crc32c(slice_text(changelog->topic)), GENERATION_DIGITS,
+             generation);
+}
+
+static void append_generations(const struct worker *worker, struct bytes *metadata)
+{
+    for (size_t i = 0; i < worker->changelog_count && i < GENERATIONS_KEPT; i++) {
+        char text[32];
+        if (worker->changelogs[i].generation) {
+            format_generation(&worker->changelogs[i], worker->changelogs[i].generation, text, sizeof(text));
+            bytes_append_text(metadata, text);
+        }
+    }
+}
+
+int worker_check_generations(struct worker *worker, struct err *err)
+{
+    const char *committed = bytes_text(&worker->committed_metadata);
+    for (size_t i = 0; i < worker->changelog_count; i++) {
+        const struct worker_changelog *changelog = &worker->changelogs[i];
+        char topic[32], whole[32];
+        format_generation(changelog, "", topic, sizeof(topic));
+        format_generation(changelog, changelog->generation ? changelog->generation : "", whole, sizeof(whole));
+        if (changelog->generation && strstr(committed, topic) && !strstr(committed, whole)) {
+            return restore_refuse_recreated(worker->config.settings->id, worker->name, changelog->topic, err);
+        }
+    }
+    return 0;
 }
 
 int worker_wipe_stores(struct worker *worker, struct err *err)
@@ -146,27 +186,14 @@ int worker_produce_changelog(struct worker *worker, struct err *err)
     return worker->config.stores->changes(worker->stores, produce_change, worker, err);
 }
 
-/* Where the group's offset goes: behind the last processed record; behind everything read when nothing is buffered, so
- * that control records do not count as lag (P8). */
-static int64_t next_offset(const struct worker *worker, const struct worker_input *input)
-{
-    int64_t read = worker->config.transport->position(worker->config.session, input->handle);
-    if (input->next == input->count && read > input->position) {
-        return read;
-    }
-    if (input->position == OFFSET_NONE) {
-        return input->first;
-    }
-    return input->position;
-}
-
 void worker_positions(struct worker *worker, struct position **list, size_t *count, size_t *capacity)
 {
     timers_describe(&worker->timers, worker->commit_number + 1, worker->stream_time, &worker->metadata);
+    append_generations(worker, &worker->metadata);
     const char *metadata = bytes_text(&worker->metadata);
     for (size_t i = 0; i < worker->input_count; i++) {
         struct worker_input *input = &worker->inputs[i];
-        int64_t offset = next_offset(worker, input);
+        int64_t offset = worker_next_offset(worker, input);
         if (offset < 0) {
             continue; /* nothing of this input has been read yet: the group has no position there to fence or to move */
         }
@@ -180,7 +207,7 @@ void worker_positions(struct worker *worker, struct position **list, size_t *cou
 static void note_committed(struct worker *worker)
 {
     for (size_t i = 0; i < worker->input_count; i++) {
-        int64_t offset = next_offset(worker, &worker->inputs[i]);
+        int64_t offset = worker_next_offset(worker, &worker->inputs[i]);
         if (offset >= 0) {
             worker->inputs[i].committed = offset;
         }
@@ -218,7 +245,7 @@ static int write_meta(struct worker *worker, const struct store_position *inputs
     struct store_meta meta = {
         .app = worker->config.settings->id,
         .worker = worker->name,
-        .partitions = worker->config.plan ? topic_plan_partitions(worker->config.plan, worker->config.subtopology) : 0,
+        .partitions = topic_plan_partitions(worker->config.plan, worker->config.subtopology),
         .inputs = inputs,
         .input_count = input_count,
         .changelogs = changelogs,
@@ -259,6 +286,12 @@ int worker_commit_store(struct worker *worker, struct err *err)
     return write_meta_as_committed(worker, err);
 }
 
+int worker_refresh_store(struct worker *worker, struct err *err)
+{
+    bool due = worker->changelog_count > 0 && !worker->dirty && !worker->suspended;
+    return due ? write_meta_as_committed(worker, err) : 0;
+}
+
 int worker_commit_restored(struct worker *worker, bool complete, struct err *err)
 {
     if (complete) {
@@ -268,18 +301,6 @@ int worker_commit_restored(struct worker *worker, bool complete, struct err *err
 }
 
 /* ---- the way back ---- */
-
-static int seek_back(struct worker *worker, struct worker_input *input, struct err *err)
-{
-    input->count = 0;
-    input->next = 0;
-    int64_t offset = input->committed >= 0 ? input->committed : input->first;
-    input->position = input->committed;
-    if (offset < 0) {
-        return 0; /* nothing has been read */
-    }
-    return worker->config.transport->seek(worker->config.session, input->handle, offset, err);
-}
 
 int worker_rewind(struct worker *worker, struct err *err)
 {
@@ -298,10 +319,8 @@ int worker_rewind(struct worker *worker, struct err *err)
                   &worker->stream_time);
     for (size_t i = 0; i < worker->input_count; i++) {
         struct worker_input *input = &worker->inputs[i];
-        for (int s = 0; s < input->source_count; s++) {
-            input->sources[s] = graph_node(worker->graph, input->source_ids[s]);
-        }
-        if (seek_back(worker, input, err)) {
+        worker_find_sources(worker, input);
+        if (worker_seek_back(worker, input, err)) {
             return err_wrap(err, "going back to the committed offset of %s %d", input->topic, (int)input->partition);
         }
     }

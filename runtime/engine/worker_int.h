@@ -1,5 +1,8 @@
-/* The body of a worker, shared by worker.c (life and processing), worker_op.c (what operators ask for) and
- * worker_commit.c (positions, changelog, store). */
+/* The body of a worker, shared by worker.c (life and processing), worker_input.c (what it reads), worker_op.c (what
+ * operators ask for) and worker_commit.c (positions, changelog, store).
+ *
+ * Ownership: everything here belongs to the worker.
+ */
 #ifndef TIDEMILL_ENGINE_WORKER_INT_H
 #define TIDEMILL_ENGINE_WORKER_INT_H
 
@@ -7,24 +10,22 @@
 #include "engine/timers.h"
 #include "engine/worker.h"
 
-#define WORKER_FETCH 512       /* records taken from an input at once */
-#define WORKER_MAX_SOURCES 16  /* source nodes of one sub-topology that read the same topic */
-
 struct worker_input {
     const char *topic;
     int32_t partition;
-    struct input *handle;
-    struct node *sources[WORKER_MAX_SOURCES];
-    int source_ids[WORKER_MAX_SOURCES]; /* the same nodes by id, for when the script is loaded anew */
+    struct input *handle;  /* NULL while the worker is suspended */
+    struct node **sources; /* nodes that read the topic, in order of creation */
     int source_count;
-    struct record *records;     /* borrowed content, valid until the next fetch of this input */
+    struct record *records; /* borrowed content, valid until the next fetch of this input */
     size_t count;
-    size_t next;                /* first one not yet processed */
-    int64_t position;           /* next offset to process; OFFSET_NONE until the first record came */
-    int64_t committed;          /* as the group has it; OFFSET_NONE: nothing committed */
-    int64_t first;              /* where reading began without a committed offset; OFFSET_NONE: not known yet */
-    bool blocked;               /* others wait for this input (max_idle) */
-    int64_t blocked_since_ns;
+    size_t next;           /* first one not yet processed */
+    int64_t position;      /* next offset to process; OFFSET_NONE until the first record came */
+    int64_t committed;     /* as the group has it; OFFSET_NONE: nothing committed */
+    int64_t first;         /* where reading began without a committed offset; OFFSET_NONE: not known yet */
+    int64_t stop;          /* --until-end: nothing from this offset on is processed; INT64_MAX: no end */
+    int64_t idle_since_ns; /* since when others could have gone on without it (max_idle); 0: they could not */
+    bool asked;            /* this round has found it empty */
+    bool paused;           /* the transport does not wake the thread for it */
 };
 
 struct worker_output {
@@ -36,9 +37,9 @@ struct worker_output {
 struct worker_changelog {
     struct store *store;
     const char *topic;
-    struct output *output;      /* opened with the first change */
-    int64_t offset;             /* next offset after what the store holds; OFFSET_NONE: from the beginning */
-    char *generation;           /* as its marker says; NULL: not known */
+    struct output *output; /* opened with the first change */
+    int64_t offset;        /* next offset after what the store holds; OFFSET_NONE: from the beginning */
+    char *generation;      /* as its marker says; NULL: not known */
 };
 
 struct worker_drop {
@@ -52,15 +53,16 @@ struct worker {
     struct worker_config config;
     enum worker_state state;
     char name[32];
-    struct err err;             /* op_error */
-    struct arena arena;         /* of the record being processed */
+    struct err err;     /* op_error */
+    struct arena arena; /* of the record being processed */
 
     struct instance *instance;
     struct graph *graph;
-    struct node **nodes;        /* of this sub-topology, in order of creation */
+    struct node **nodes; /* of this sub-topology, in order of creation */
     int node_count;
 
-    bool suspended;             /* between a revocation and the next assignment */
+    bool suspended;           /* between a revocation and the next assignment */
+    int64_t blocked_until_ns; /* has records, and waits for those of another input; INT64_MAX: known ones; 0: no */
     struct worker_input *inputs;
     size_t input_count;
     size_t input_capacity;
@@ -69,19 +71,19 @@ struct worker {
     size_t output_capacity;
 
     struct store_set *stores;
-    struct store_meta found;    /* meta row as it was at open */
+    struct store_meta found; /* meta row as it was at open */
     bool fresh;
     struct worker_changelog *changelogs;
     size_t changelog_count;
 
     struct timers timers;
-    int64_t stream_time;        /* -1: none yet */
-    int64_t commit_number;      /* of the last commit, as its metadata says */
-    struct bytes metadata;      /* of the positions */
+    int64_t stream_time;   /* -1: none yet */
+    int64_t commit_number; /* of the last commit, as its metadata says */
+    struct bytes metadata; /* of the positions */
     struct bytes committed_metadata;
 
     bool dirty;
-    bool flushed;               /* op->flush ran since the last record */
+    bool flushed; /* op->flush ran since the last record */
     int64_t uncommitted_records;
     int64_t uncommitted_bytes;
     int64_t records;
@@ -95,6 +97,15 @@ struct worker {
 /* worker.c */
 int worker_load_program(struct worker *worker, struct err *err);
 void worker_unload_program(struct worker *worker);
+/* worker_input.c */
+void worker_find_sources(struct worker *worker, struct worker_input *input);
+void worker_begin_round(struct worker *worker);
+/* The input whose next record has the lowest timestamp; NULL: there is none, or it has to wait for another input. */
+int worker_take(struct worker *worker, struct worker_input **input, struct err *err);
+/* Drops what is buffered and goes back to the committed offset. */
+int worker_seek_back(struct worker *worker, struct worker_input *input, struct err *err);
+/* Where the group's offset goes with the next commit; negative: nothing is known of this input yet. */
+int64_t worker_next_offset(const struct worker *worker, const struct worker_input *input);
 /* worker_commit.c */
 void worker_find_changelogs(struct worker *worker);
 

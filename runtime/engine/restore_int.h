@@ -1,0 +1,79 @@
+/* Shared by restore.c (judging, and the stream thread's side) and restore_replay.c (the restoring thread's side).
+ *
+ * Ownership: a restoration belongs to the stream thread, except between the order and the answer of the mailboxes.
+ */
+#ifndef TIDEMILL_ENGINE_RESTORE_INT_H
+#define TIDEMILL_ENGINE_RESTORE_INT_H
+
+#include <pthread.h>
+
+#include "base/mailbox.h"
+#include "engine/restore.h"
+
+/* What the records at the start of a changelog say about its generation. */
+enum restore_marker {
+    MARKER_OPEN,  /* none was read yet */
+    MARKER_KNOWN, /* it is the one that the store knows */
+    MARKER_OTHER, /* the ones so far are others */
+    MARKER_GONE,  /* the log begins without it, or with others only */
+};
+
+/* One changelog being replayed. */
+struct restore_replay {
+    struct position from;
+    int64_t low;    /* when it began */
+    int64_t target; /* high watermark then */
+    int64_t position;
+    enum restore_marker marker;
+};
+
+/* One worker being restored. */
+struct restoration {
+    struct worker *worker;
+    struct restore_replay *replays;
+    size_t count;
+    bool checked; /* the generations are those that the store knows */
+    int64_t unsaved_records;
+    int64_t unsaved_bytes;
+    int64_t restored;
+    uint32_t cancelled; /* ck_pr: written by the stream thread */
+    int64_t logged_ns;
+    int result;
+    struct err err;
+};
+
+struct restorer {
+    struct restorer_config config;
+    struct mailbox *orders;  /* stream thread -> restoring thread: restorations; &restore_stop_order ends it */
+    struct mailbox *answers; /* the way back */
+    pthread_t thread;
+    /* of the restoring thread (of the caller without one) */
+    struct restoration **active;
+    size_t active_count;
+    size_t active_capacity;
+    struct reader *reader; /* over all replays of all active ones, or NULL */
+    /* of the stream thread */
+    struct restoration **pending; /* handed over and not yet taken back */
+    size_t pending_count;
+    size_t pending_capacity;
+    struct restoration **done; /* taken back, not yet asked for */
+    size_t done_count;
+    size_t done_capacity;
+};
+
+extern struct restoration restore_stop_order;
+
+/* restore.c */
+struct slice restore_marker_key(void);
+enum restore_marker restore_compare_marker(enum restore_marker before, const struct record *record, const char *known);
+
+/* restore_replay.c */
+void *restore_run(void *restorer); /* the restoring thread */
+void restore_add(struct restorer *restorer, struct restoration *restoration);
+void restore_step(struct restorer *restorer); /* one read for all active ones */
+void restore_close_reader(struct restorer *restorer);
+int64_t restore_remaining(const struct restoration *restoration);
+/* Writes how far it is into the stores' meta row; `complete`: the stores are at the group's committed offsets. */
+int restore_save(struct restoration *restoration, bool complete);
+
+#endif

@@ -1,0 +1,360 @@
+/* Replaying changelogs into stores: what the restoring thread does. */
+#include <ck_pr.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "engine/restore_int.h"
+
+#define BATCH 512 /* records read at once */
+#define READ_TIMEOUT_MS 50
+#define RETRY_MS 50
+#define MARKER_READS 40         /* so often at most, READ_TIMEOUT_MS each, the start of a changelog is asked for */
+#define PROGRESS_RECORDS 200000 /* make restored entries durable after so many */
+#define PROGRESS_BYTES (INT64_C(16) << 20)
+#define PROGRESS_LOG_NS INT64_C(5000000000)
+
+struct restoration restore_stop_order;
+
+int64_t restore_remaining(const struct restoration *restoration)
+{
+    int64_t remaining = 0;
+    for (size_t i = 0; i < restoration->count; i++) {
+        const struct restore_replay *replay = &restoration->replays[i];
+        remaining += replay->target > replay->position ? replay->target - replay->position : 0;
+    }
+    return remaining;
+}
+
+/* A store that fails here is closed and opened again, as after a commit that it could not follow. */
+static int fail_store(struct restoration *restoration)
+{
+    restoration->err.class = ERR_FENCED;
+    return -1;
+}
+
+int restore_save(struct restoration *restoration, bool complete)
+{
+    for (size_t i = 0; i < restoration->count; i++) {
+        worker_set_changelog_offset(restoration->worker, (int)i, restoration->replays[i].position);
+    }
+    restoration->unsaved_records = 0;
+    restoration->unsaved_bytes = 0;
+    if (worker_commit_restored(restoration->worker, complete, &restoration->err)) {
+        return fail_store(restoration);
+    }
+    return complete ? worker_check_generations(restoration->worker, &restoration->err) : 0;
+}
+
+/* ---- reading ---- */
+
+void restore_close_reader(struct restorer *restorer)
+{
+    if (restorer->reader) {
+        restorer->config.transport->class->reader_close(restorer->reader);
+        restorer->reader = NULL;
+    }
+}
+
+/* One reader over every changelog of every active restoration. */
+static int open_reader(struct restorer *restorer, struct err *err)
+{
+    struct position *positions = NULL;
+    size_t count = 0, capacity = 0;
+    for (size_t i = 0; i < restorer->active_count; i++) {
+        struct restoration *restoration = restorer->active[i];
+        for (size_t r = 0; r < restoration->count; r++) {
+            struct restore_replay *replay = &restoration->replays[r];
+            positions = memory_grow(positions, count, &capacity, sizeof(*positions));
+            positions[count++] = (struct position){replay->from.topic, replay->from.partition, replay->position, NULL};
+        }
+    }
+    struct reader_config config = {positions, count, false};
+    struct transport *transport = restorer->config.transport;
+    int result = transport->class->reader_open(transport, &config, &restorer->reader, err);
+    free(positions);
+    return result;
+}
+
+static struct restoration *find_replay(const struct restorer *restorer, const struct record *record, int *index)
+{
+    for (size_t i = 0; i < restorer->active_count; i++) {
+        struct restoration *restoration = restorer->active[i];
+        for (size_t r = 0; r < restoration->count; r++) {
+            const struct position *from = &restoration->replays[r].from;
+            if (from->partition == record->partition && strcmp(from->topic, record->topic) == 0) {
+                *index = (int)r;
+                return restoration;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* ---- generations ---- */
+
+static bool must_check(const struct restoration *restoration, size_t replay)
+{
+    return restoration->replays[replay].low == 0 && worker_changelog_generation(restoration->worker, (int)replay);
+}
+
+/* The start of every changelog whose generation the store knows. */
+static struct position *list_starts(const struct restorer *restorer, size_t *count)
+{
+    struct position *starts = NULL;
+    size_t capacity = 0;
+    *count = 0;
+    for (size_t i = 0; i < restorer->active_count; i++) {
+        const struct restoration *restoration = restorer->active[i];
+        for (size_t r = 0; r < restoration->count && !restoration->checked; r++) {
+            if (must_check(restoration, r)) {
+                const struct position *from = &restoration->replays[r].from;
+                starts = memory_grow(starts, *count, &capacity, sizeof(*starts));
+                starts[(*count)++] = (struct position){from->topic, from->partition, OFFSET_BEGINNING, NULL};
+            }
+        }
+    }
+    return starts;
+}
+
+static void look_at_starts(struct restorer *restorer, const struct record *records, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int index;
+        struct restoration *restoration = find_replay(restorer, &records[i], &index);
+        if (restoration && !restoration->checked) {
+            struct restore_replay *replay = &restoration->replays[index];
+            const char *known = worker_changelog_generation(restoration->worker, index);
+            replay->marker = restore_compare_marker(replay->marker, &records[i], known);
+        }
+    }
+}
+
+static bool starts_answered(const struct restorer *restorer)
+{
+    for (size_t i = 0; i < restorer->active_count; i++) {
+        const struct restoration *restoration = restorer->active[i];
+        for (size_t r = 0; r < restoration->count && !restoration->checked; r++) {
+            enum restore_marker marker = restoration->replays[r].marker;
+            if (must_check(restoration, r) && (marker == MARKER_OPEN || marker == MARKER_OTHER)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static int read_starts(struct restorer *restorer, const struct position *starts, size_t count, struct err *err)
+{
+    const struct transport_class *class = restorer->config.transport->class;
+    struct reader_config config = {starts, count, false};
+    struct reader *reader;
+    if (class->reader_open(restorer->config.transport, &config, &reader, err)) {
+        return -1;
+    }
+    struct record records[BATCH];
+    int result = 0;
+    for (int i = 0; i < MARKER_READS && result == 0 && !starts_answered(restorer); i++) {
+        size_t read = 0;
+        result = class->read(reader, READ_TIMEOUT_MS, records, BATCH, &read, err);
+        if (result == 0) {
+            look_at_starts(restorer, records, read);
+        }
+    }
+    class->reader_close(reader);
+    return result;
+}
+
+static void refuse_recreated(struct restoration *restoration)
+{
+    for (size_t r = 0; r < restoration->count; r++) {
+        const struct restore_replay *replay = &restoration->replays[r];
+        if (must_check(restoration, r) && (replay->marker == MARKER_OTHER || replay->marker == MARKER_GONE)) {
+            restoration->result =
+                restore_refuse_recreated(worker_configuration(restoration->worker)->settings->id,
+                                         worker_name(restoration->worker), replay->from.topic, &restoration->err);
+            return;
+        }
+    }
+}
+
+/* State may only be replayed onto with the changelog that it came from. One look at the start of all that are new. */
+static int check_generations(struct restorer *restorer, struct err *err)
+{
+    size_t count;
+    struct position *starts = list_starts(restorer, &count);
+    int result = count > 0 ? read_starts(restorer, starts, count, err) : 0;
+    free(starts);
+    for (size_t i = 0; i < restorer->active_count && result == 0; i++) {
+        struct restoration *restoration = restorer->active[i];
+        if (!restoration->checked) {
+            restoration->checked = true;
+            refuse_recreated(restoration);
+        }
+    }
+    return result;
+}
+
+/* ---- applying ---- */
+
+/* Of two markers, which two processes that start at once may write, the last is the one that compaction keeps. */
+static int apply(struct restorer *restorer, struct restoration *restoration, int index, const struct record *records,
+                 size_t count)
+{
+    struct store_entry entries[BATCH];
+    size_t filled = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equal(records[i].key, restore_marker_key())) {
+            worker_set_changelog_generation(restoration->worker, index, records[i].value);
+        } else if (!slice_is_null(records[i].key)) {
+            entries[filled++] = (struct store_entry){records[i].key, records[i].value, records[i].timestamp};
+            restoration->unsaved_bytes += (int64_t)(records[i].key.size + records[i].value.size);
+        }
+    }
+    struct position unused;
+    struct store *store = worker_changelog(restoration->worker, index, &unused);
+    restoration->restored += (int64_t)count;
+    restoration->unsaved_records += (int64_t)count;
+    restoration->replays[index].position = records[count - 1].offset + 1;
+    metric_add(worker_metrics(restoration->worker), METRIC_RESTORED_RECORDS, (int64_t)count);
+    return restorer->config.stores->restore(store, entries, filled, &restoration->err) ? fail_store(restoration) : 0;
+}
+
+/* Records of one partition come in runs; each run goes into its store at once. */
+static void apply_all(struct restorer *restorer, const struct record *records, size_t count)
+{
+    for (size_t from = 0; from < count;) {
+        size_t to = from + 1;
+        while (to < count && records[to].partition == records[from].partition &&
+               records[to].topic == records[from].topic) {
+            to++;
+        }
+        int index;
+        struct restoration *restoration = find_replay(restorer, &records[from], &index);
+        if (restoration && restoration->result == 0) {
+            restoration->result = apply(restorer, restoration, index, &records[from], to - from);
+        }
+        from = to;
+    }
+}
+
+/* Positions also move over control and aborted records, which are never handed out (P8). */
+static void follow_positions(struct restorer *restorer)
+{
+    size_t number = 0;
+    for (size_t i = 0; i < restorer->active_count; i++) {
+        struct restoration *restoration = restorer->active[i];
+        for (size_t r = 0; r < restoration->count; r++, number++) {
+            int64_t position = restorer->config.transport->class->reader_position(restorer->reader, number);
+            if (position > restoration->replays[r].position) {
+                restoration->replays[r].position = position;
+            }
+        }
+    }
+}
+
+/* ---- a step ---- */
+
+static void show_progress(const struct restorer *restorer, struct restoration *restoration)
+{
+    int64_t remaining = restore_remaining(restoration);
+    metric_put(worker_metrics(restoration->worker), METRIC_RESTORE_REMAINING, remaining);
+    int64_t now = clock_monotonic_ns(restorer->config.clock);
+    if (now - restoration->logged_ns >= PROGRESS_LOG_NS) {
+        restoration->logged_ns = now;
+        log_event(LOG_INFO, "restoring state", log_text("worker", worker_name(restoration->worker)),
+                  log_number("restored", restoration->restored), log_number("remaining", remaining));
+    }
+}
+
+/* Whether nothing more is to be done for it: complete, failed or cancelled. Saves what it reached. */
+static bool settle(const struct restorer *restorer, struct restoration *restoration)
+{
+    show_progress(restorer, restoration);
+    bool complete = restore_remaining(restoration) == 0;
+    if (restoration->result == 0 && (complete || ck_pr_load_32(&restoration->cancelled))) {
+        restoration->result = restore_save(restoration, complete);
+        return true;
+    }
+    if (restoration->result == 0 &&
+        (restoration->unsaved_records >= PROGRESS_RECORDS || restoration->unsaved_bytes >= PROGRESS_BYTES)) {
+        restoration->result = restore_save(restoration, false);
+    }
+    return restoration->result != 0;
+}
+
+static void answer(struct restorer *restorer, struct restoration *restoration)
+{
+    while (!mailbox_send(restorer->answers, restoration)) {
+        clock_sleep_ms(1); /* the stream thread takes answers also while it gives orders, so this ends */
+    }
+    if (restorer->config.wake) {
+        restorer->config.wake(restorer->config.self);
+    }
+}
+
+static int read_some(struct restorer *restorer, struct err *err)
+{
+    struct record records[BATCH];
+    size_t count = 0;
+    if (check_generations(restorer, err) || (!restorer->reader && open_reader(restorer, err)) ||
+        restorer->config.transport->class->read(restorer->reader, READ_TIMEOUT_MS, records, BATCH, &count, err)) {
+        return -1;
+    }
+    apply_all(restorer, records, count);
+    follow_positions(restorer);
+    return 0;
+}
+
+void restore_step(struct restorer *restorer)
+{
+    struct err err;
+    err_clear(&err);
+    int result = read_some(restorer, &err);
+    bool again = result && err.class == ERR_RETRY;
+    bool left = false;
+    for (size_t i = restorer->active_count; i-- > 0;) {
+        struct restoration *restoration = restorer->active[i];
+        if (result && !again && restoration->result == 0) {
+            restoration->result = -1;
+            restoration->err = err;
+        }
+        if (settle(restorer, restoration)) {
+            restorer->active[i] = restorer->active[--restorer->active_count];
+            answer(restorer, restoration);
+            left = true;
+        }
+    }
+    if (left || result) {
+        restore_close_reader(restorer); /* its partitions are another set now */
+    }
+    if (again) {
+        log_event(LOG_DEBUG, "changelogs can't be read now", log_text("reason", err.text));
+        clock_sleep_ms(RETRY_MS);
+    }
+}
+
+void restore_add(struct restorer *restorer, struct restoration *restoration)
+{
+    restorer->active =
+        memory_grow(restorer->active, restorer->active_count, &restorer->active_capacity, sizeof(*restorer->active));
+    restorer->active[restorer->active_count++] = restoration;
+    restore_close_reader(restorer);
+}
+
+void *restore_run(void *self)
+{
+    struct restorer *restorer = self;
+    for (;;) {
+        struct restoration *order = mailbox_receive(restorer->orders, restorer->active_count > 0 ? 0 : -1);
+        if (order == &restore_stop_order) {
+            break;
+        }
+        if (order) {
+            restore_add(restorer, order);
+        } else if (restorer->active_count > 0) {
+            restore_step(restorer);
+        }
+    }
+    return NULL;
+}
