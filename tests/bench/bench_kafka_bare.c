@@ -4,9 +4,10 @@
  *
  *     bench_kafka_bare create BROKERS TOPIC PARTITIONS
  *     bench_kafka_bare fill BROKERS TOPIC RECORDS         varied records of 200 bytes, keys of 16 bytes
- *     bench_kafka_bare relay BROKERS FROM TO GROUP        to the end of FROM
- *     bench_kafka_bare idle BROKERS FROM TO GROUP         the same, never ending
- *     bench_kafka_bare count BROKERS TOPIC                committed records
+ *     bench_kafka_bare relay BROKERS FROM TO GROUP        to the end of FROM, keys, values, headers and timestamps
+ *     bench_kafka_bare headless BROKERS FROM TO GROUP     the same without looking for headers: cheaper, but they are
+ * lost bench_kafka_bare idle BROKERS FROM TO GROUP         relay, never ending bench_kafka_bare count BROKERS TOPIC
+ * committed records
  */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
@@ -59,6 +60,7 @@ struct relay {
     rd_kafka_t *producer;
     rd_kafka_queue_t *queue;
     rd_kafka_topic_t *target; /* NULL: records are only counted */
+    bool headers;             /* are relayed too */
     const char *source;
     int partitions;
     int64_t next[PARTITIONS_MAX]; /* offset to commit; -1: nothing read since the last commit */
@@ -245,16 +247,28 @@ static void subscribe(struct relay *relay)
     memset(relay->next, -1, sizeof relay->next);
 }
 
+/* A copy of the record's headers, NULL without any. The library parses them when it is asked for them. */
+static rd_kafka_headers_t *headers_of(const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers;
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_cnt(headers) == 0) {
+        return NULL;
+    }
+    return rd_kafka_headers_copy(headers);
+}
+
 static void relay_message(struct relay *relay, const rd_kafka_message_t *message)
 {
     rd_kafka_resp_err_t code;
+    rd_kafka_headers_t *headers = relay->headers ? headers_of(message) : NULL;
     /* The key is the same and both topics have as many partitions, so the partition is the same too. */
     while ((code = rd_kafka_producev(relay->producer, RD_KAFKA_V_RKT(relay->target),
                                      RD_KAFKA_V_PARTITION(message->partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
                                      RD_KAFKA_V_KEY(message->key, message->key_len),
                                      RD_KAFKA_V_VALUE(message->payload, message->len),
                                      RD_KAFKA_V_TIMESTAMP(rd_kafka_message_timestamp(message, NULL)),
-                                     RD_KAFKA_V_END)) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+                                     RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END)) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
         rd_kafka_poll(relay->producer, 10);
     }
     must(code, "produce");
@@ -316,9 +330,10 @@ static void close_consumer(struct relay *relay)
     rd_kafka_destroy(relay->consumer);
 }
 
-static void run_relay(const char *brokers, const char *from, const char *to, const char *group, bool endless)
+static void run_relay(const char *mode, const char *brokers, const char *from, const char *to, const char *group)
 {
-    struct relay relay = {.source = from};
+    struct relay relay = {.source = from, .headers = strcmp(mode, "headless") != 0};
+    bool endless = strcmp(mode, "idle") == 0;
     relay.producer = open_producer(brokers, group);
     must_not(rd_kafka_init_transactions(relay.producer, TIMEOUT_MS), "init_transactions");
     must_not(rd_kafka_begin_transaction(relay.producer), "begin");
@@ -362,12 +377,14 @@ int main(int argc, char **argv)
         create(argv[2], argv[3], atoi(argv[4]));
     } else if (argc == 5 && strcmp(argv[1], "fill") == 0) {
         fill(argv[2], argv[3], strtoll(argv[4], NULL, 10));
-    } else if (argc == 6 && (strcmp(argv[1], "relay") == 0 || strcmp(argv[1], "idle") == 0)) {
-        run_relay(argv[2], argv[3], argv[4], argv[5], strcmp(argv[1], "idle") == 0);
+    } else if (argc == 6 &&
+               (strcmp(argv[1], "relay") == 0 || strcmp(argv[1], "headless") == 0 || strcmp(argv[1], "idle") == 0)) {
+        run_relay(argv[1], argv[2], argv[3], argv[4], argv[5]);
     } else if (argc == 4 && strcmp(argv[1], "count") == 0) {
         count(argv[2], argv[3]);
     } else {
-        fprintf(stderr, "usage: bench_kafka_bare create|fill|relay|idle|count BROKERS ...; kafka.sh calls it\n");
+        fprintf(stderr,
+                "usage: bench_kafka_bare create|fill|relay|headless|idle|count BROKERS ...; kafka.sh calls it\n");
         return 2;
     }
     return 0;

@@ -41,29 +41,39 @@ check_count() { # topic
     [ "$found" = "$records" ] || { echo "kafka.sh: $1 has $found records instead of $records" >&2 && exit 1; }
 }
 
-run_once() { # run; prints nanoseconds per record of both
-    local bare mine
-    for topic in "bare-$1" "out-$1"; do
+run_once() { # run; prints nanoseconds per record of the bare loop, of the one without headers, of the program
+    local bare headless mine
+    for topic in "bare-$1" "headless-$1" "out-$1"; do
         "$tool" create "$brokers" "$topic" 4 2> /dev/null
     done
     write_script "$1"
     bare=$(cpu_seconds "$work/out" "$tool" relay "$brokers" in "bare-$1" "bare-$1")
     mine=$(cpu_seconds "$work/out" "$program" run "$work/relay.lua" --brokers "$brokers" --data "$work/data" \
         --until-end --threads 1 --log-level warn)
-    check_count "bare-$1"
-    check_count "out-$1"
-    echo "$(calculate 0 "$bare * 1e9 / $records") $(calculate 0 "$mine * 1e9 / $records")"
+    headless=$(cpu_seconds "$work/out" "$tool" headless "$brokers" in "headless-$1" "headless-$1")
+    for topic in "bare-$1" "headless-$1" "out-$1"; do
+        check_count "$topic"
+    done
+    for cpu in "$bare" "$headless" "$mine"; do
+        calculate 0 "$cpu * 1e9 / $records"
+        echo -n " "
+    done
+    echo
 }
 
 relay() {
-    local bares=() mines=() ratios=() bare mine
+    local bares=() headlesses=() mines=() ratios=() ratios_headless=() bare headless mine
     for run in 1 2 3; do
-        read -r bare mine < <(run_once "$run")
-        bares+=("$bare") mines+=("$mine") ratios+=("$(calculate 3 "$mine / $bare")")
+        read -r bare headless mine < <(run_once "$run")
+        bares+=("$bare") headlesses+=("$headless") mines+=("$mine")
+        ratios+=("$(calculate 3 "$mine / $bare")")
+        ratios_headless+=("$(calculate 3 "$mine / $headless")")
     done
     row "relay on Kafka, CPU" "$(median "${mines[@]}") ns/record" "$(median "${bares[@]}") ns, bare loop" \
         "ratio <= 1.15"
     row "  ratio of each pair" "${ratios[*]}" "median $(median "${ratios[@]}")" "<= 1.15"
+    row "  to a loop that loses headers" "${ratios_headless[*]}" \
+        "$(median "${headlesses[@]}") ns, median $(median "${ratios_headless[@]}")" "none"
 }
 
 memory_idle() { # nothing is left to read
