@@ -18,7 +18,8 @@ struct codec {
     const char *text; /* one sentence for the reference page */
     /* Full check of bytes from outside, without Lua; ERR_SKIP with the byte position when they are bad. */
     int (*check)(const struct codec *codec, struct slice bytes, struct err *err);
-    /* The same for bytes that the record's processing is likely to decode: what it finds helps then. NULL: check does. */
+    /* The same for bytes that the record's processing is likely to decode: what it finds helps then. NULL: check does.
+     */
     int (*check_ahead)(const struct codec *codec, struct host *host, struct slice bytes, struct err *err);
     /* Pushes the value of checked bytes (never null). [-0, +1, e] */
     void (*decode)(const struct codec *codec, lua_State *L, struct slice bytes);

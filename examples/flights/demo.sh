@@ -13,7 +13,7 @@ echo "== The airlines and the departures go into topics of the embedded log in $
 "$program" produce departures data/flights.jsonl.gz --data "$data" --key carrier --timestamp scheduled --resume
 
 echo "== The pipeline runs until it has read them all"
-"$program" run pipeline.lua --data "$data" --until-end --log-level warn
+"$program" run pipeline.lua --data "$data" --until-end --progress --log-level warn
 
 echo "== Departures per airline, those with the longest mean delay (in minutes) first"
 "$program" consume airline-delays --data "$data" --latest --format table \

@@ -102,8 +102,8 @@ static void print_summary(struct run *run)
         printf("Nothing new: every input had been processed to its end.\n");
     } else {
         double seconds = progress_seconds(&run->progress);
-        printf("%s records processed in %.1f s (%s records/s).\n", print_number(done, number), seconds,
-               print_number((int64_t)((double)done / (seconds > 0 ? seconds : 1)), rate));
+        printf("%s record%s processed in %.1f s (%s records/s).\n", print_number(done, number), done == 1 ? "" : "s",
+               seconds, print_number((int64_t)((double)done / (seconds > 0 ? seconds : 1)), rate));
     }
 }
 

@@ -8,6 +8,7 @@
 #include "cli/print.h"
 
 #define REDRAW_NS INT64_C(200000000)
+#define FIRST_LINE_NS INT64_C(500000000) /* so that short work says something too */
 #define LINE_NS INT64_C(2000000000)
 
 static int64_t interval(const struct progress *progress)
@@ -20,7 +21,8 @@ void progress_begin(struct progress *progress, enum progress_when when)
     *progress = (struct progress){.began_ns = clock_monotonic_ns(&CLOCK_SYSTEM)};
     progress->redraws = print_is_terminal(STDERR_FILENO);
     bool wanted = when == PROGRESS_ALWAYS || (when == PROGRESS_ON_TERMINAL && progress->redraws);
-    progress->next_ns = wanted ? progress->began_ns + interval(progress) : INT64_MAX;
+    int64_t first = progress->redraws ? REDRAW_NS : FIRST_LINE_NS;
+    progress->next_ns = wanted ? progress->began_ns + first : INT64_MAX;
 }
 
 bool progress_due(struct progress *progress)
