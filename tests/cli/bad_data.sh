@@ -23,12 +23,13 @@ test_a_directory_that_can_not_be_written() {
     mkdir data
     chmod 755 . data
     as_nobody true || skip "another user can't be taken"
-    as_nobody test -x "$PROGRAM" || skip "another user can't reach the program"
+    cp "$PROGRAM" program # where another user can reach it
+    chmod 755 program
     [ "$(id -u)" -eq 0 ] || chmod 555 data
     for command in "produce in p.lua --data data" "run p.lua --data data --until-end" "topics create t --data data"; do
         got=0
         # shellcheck disable=SC2086
-        as_nobody "$PROGRAM" $command > out 2>&1 || got=$?
+        as_nobody ./program $command > out 2>&1 || got=$?
         case $got in 3 | 5) ;; *) cat out; return 1 ;; esac
         grep -q "data" out
         grep -qi "permission denied\|can't be\|readonly" out
