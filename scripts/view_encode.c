@@ -8,7 +8,7 @@
 
 /* Larger texts are a mistake of the script (a table that contains another many times over), not a record. */
 #define MAX_TEXT ((size_t)256 * 1024 * 1024)
-/* Up to so many names are kept on the C stack, more in the arena. */
+/* Up to so many fields are kept on the stack, more in the arena. */
 #define FEW 24
 
 /* Where a value is, from the inside out, for messages; and the containers around it, against cycles. */
@@ -95,11 +95,10 @@ static void encode_string(struct encoder *encoder, int index, const struct place
 {
     size_t size;
     const char *text = lua_tolstring(encoder->L, index, &size);
-    if (!json_utf8_valid(slice_of(text, size))) {
+    struct json_writer writer = json_writer(encoder->out);
+    if (!json_string_checked(&writer, slice_of(text, size))) {
         refuse(encoder, place, "is not valid UTF-8, and JSON is; other bytes need tm.bytes or an encoding of your own");
     }
-    struct json_writer writer = json_writer(encoder->out);
-    json_string(&writer, slice_of(text, size));
 }
 
 static void encode_number(struct encoder *encoder, int index, const struct place *place)
@@ -150,24 +149,29 @@ static void encode_list(struct encoder *encoder, int index, lua_Integer length, 
     bytes_append_byte(encoder->out, ']');
 }
 
-static int compare_names(const void *one, const void *other)
+struct field {
+    struct slice name;
+    int slot; /* of the value on the stack; 0: it is looked up */
+};
+
+static int compare_fields(const void *one, const void *other)
 {
-    return slice_compare(*(const struct slice *)one, *(const struct slice *)other);
+    return slice_compare(((const struct field *)one)->name, ((const struct field *)other)->name);
 }
 
-static void sort_names(struct slice *names, size_t count)
+static void sort_fields(struct field *fields, size_t count)
 {
     if (count > FEW) {
-        qsort(names, count, sizeof *names, compare_names);
+        qsort(fields, count, sizeof *fields, compare_fields);
         return;
     }
     for (size_t i = 1; i < count; i++) {
-        struct slice name = names[i];
+        struct field field = fields[i];
         size_t at = i;
-        for (; at > 0 && slice_compare(names[at - 1], name) > 0; at--) {
-            names[at] = names[at - 1];
+        for (; at > 0 && slice_compare(fields[at - 1].name, field.name) > 0; at--) {
+            fields[at] = fields[at - 1];
         }
-        names[at] = name;
+        fields[at] = field;
     }
 }
 
@@ -187,33 +191,53 @@ static void refuse_key(struct encoder *encoder, const struct place *place, lua_I
                            key));
 }
 
-/* Collects the names of a table; 0 < `room`: no more than so many; returns how many there are. */
-static size_t collect_names(struct encoder *encoder, int index, struct slice *names, size_t room,
-                            const struct place *place)
+/* Collects the first `room` fields of a table and returns how many there are. `keep`: the values of those stay on the
+ * stack, which is cheaper than to look them up again. */
+static size_t collect_fields(struct encoder *encoder, int index, struct field *fields, size_t room, bool keep,
+                             const struct place *place)
 {
     lua_State *L = encoder->L;
     size_t count = 0;
     lua_pushnil(L);
-    while (lua_next(L, index)) {
+    for (; lua_next(L, index); count++) {
         if (lua_type(L, -2) != LUA_TSTRING) {
             refuse_key(encoder, place, 0);
         }
-        if (count < room) {
-            names[count].data = (const unsigned char *)lua_tolstring(L, -2, &names[count].size);
+        if (count >= room) {
+            lua_pop(L, 1);
+            continue;
         }
-        count++;
-        lua_pop(L, 1);
+        fields[count].name.data = (const unsigned char *)lua_tolstring(L, -2, &fields[count].name.size);
+        fields[count].slot = keep ? lua_gettop(L) - 1 : 0;
+        if (keep) {
+            lua_insert(L, -2);
+        } else {
+            lua_pop(L, 1);
+        }
     }
     return count;
 }
 
 static void append_name(struct encoder *encoder, struct slice name, const struct place *place)
 {
-    if (!json_utf8_valid(name)) {
+    struct json_writer writer = json_writer(encoder->out);
+    if (!json_name_checked(&writer, name)) {
         refuse(encoder, place, "has a name that is not valid UTF-8, and JSON is");
     }
-    struct json_writer writer = json_writer(encoder->out);
-    json_name(&writer, name);
+}
+
+static void encode_field(struct encoder *encoder, int index, const struct field *field, struct place *inside)
+{
+    inside->name = field->name;
+    append_name(encoder, field->name, inside->outer);
+    if (field->slot != 0) {
+        encode_value(encoder, field->slot, inside);
+        return;
+    }
+    lua_pushlstring(encoder->L, (const char *)field->name.data, field->name.size);
+    lua_rawget(encoder->L, index);
+    encode_value(encoder, lua_gettop(encoder->L), inside);
+    lua_pop(encoder->L, 1);
 }
 
 /* Names in byte order, so that equal tables give equal bytes whatever order Lua keeps them in: keys are compared and
@@ -222,27 +246,26 @@ static void encode_object(struct encoder *encoder, int index, const struct place
 {
     lua_State *L = encoder->L;
     struct place inside = enter(encoder, index, place);
-    struct slice few[FEW];
-    struct slice *names = few;
-    size_t count = collect_names(encoder, index, names, FEW, place);
+    luaL_checkstack(L, FEW + 8, "JSON nested too deeply");
+    struct field few[FEW];
+    struct field *fields = few;
+    int top = lua_gettop(L);
+    size_t count = collect_fields(encoder, index, fields, FEW, true, place);
     if (count > FEW) {
-        names = arena_alloc(encoder->host->arena, count * sizeof *names);
-        collect_names(encoder, index, names, count, place);
+        lua_settop(L, top);
+        fields = arena_alloc(encoder->host->arena, count * sizeof *fields);
+        collect_fields(encoder, index, fields, count, false, place);
     }
-    sort_names(names, count);
+    sort_fields(fields, count);
     bytes_append_byte(encoder->out, '{');
     for (size_t i = 0; i < count; i++) {
         if (i > 0) {
             bytes_append_byte(encoder->out, ',');
         }
-        append_name(encoder, names[i], place);
-        inside.name = names[i];
-        lua_pushlstring(L, (const char *)names[i].data, names[i].size);
-        lua_rawget(L, index);
-        encode_value(encoder, lua_gettop(L), &inside);
-        lua_pop(L, 1);
+        encode_field(encoder, index, &fields[i], &inside);
     }
     bytes_append_byte(encoder->out, '}');
+    lua_settop(L, top);
 }
 
 /* Every key must be one of 1 .. length, and none of these may be missing. */

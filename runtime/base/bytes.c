@@ -23,7 +23,7 @@ void bytes_free(struct bytes *bytes)
     *bytes = (struct bytes){NULL, 0, 0};
 }
 
-static void grow(struct bytes *bytes, size_t more)
+unsigned char *bytes_grow(struct bytes *bytes, size_t more)
 {
     size_t needed = bytes->size + more;
     if (needed < more) {
@@ -35,13 +35,6 @@ static void grow(struct bytes *bytes, size_t more)
     }
     bytes->data = memory_resize(bytes->data, capacity);
     bytes->capacity = capacity;
-}
-
-unsigned char *bytes_reserve(struct bytes *bytes, size_t more)
-{
-    if (more > bytes->capacity - bytes->size || bytes->data == NULL) {
-        grow(bytes, more);
-    }
     return bytes->data + bytes->size;
 }
 
@@ -61,12 +54,6 @@ void bytes_append_slice(struct bytes *bytes, struct slice slice)
 void bytes_append_text(struct bytes *bytes, const char *text)
 {
     bytes_append(bytes, text, strlen(text));
-}
-
-void bytes_append_byte(struct bytes *bytes, unsigned char byte)
-{
-    *bytes_reserve(bytes, 1) = byte;
-    bytes->size++;
 }
 
 void bytes_append_format(struct bytes *bytes, const char *format, ...)

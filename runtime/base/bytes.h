@@ -54,11 +54,21 @@ static inline struct slice bytes_slice(const struct bytes *bytes)
 {
     return (struct slice){bytes->data ? bytes->data : (const unsigned char *)"", bytes->size};
 }
-unsigned char *bytes_reserve(struct bytes *bytes, size_t more); /* room for `more` bytes at the end; size unchanged */
+unsigned char *bytes_grow(struct bytes *bytes, size_t more); /* for bytes_reserve */
+/* Room for `more` bytes at the end; size unchanged. */
+static inline unsigned char *bytes_reserve(struct bytes *bytes, size_t more)
+{
+    bool enough = more <= bytes->capacity - bytes->size && bytes->data != NULL;
+    return enough ? bytes->data + bytes->size : bytes_grow(bytes, more);
+}
 void bytes_append(struct bytes *bytes, const void *data, size_t size);
 void bytes_append_slice(struct bytes *bytes, struct slice slice);
 void bytes_append_text(struct bytes *bytes, const char *text);
-void bytes_append_byte(struct bytes *bytes, unsigned char byte);
+static inline void bytes_append_byte(struct bytes *bytes, unsigned char byte)
+{
+    *bytes_reserve(bytes, 1) = byte;
+    bytes->size++;
+}
 void bytes_append_format(struct bytes *bytes, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *bytes_text(struct bytes *bytes); /* terminated with a zero byte that is not counted */
 

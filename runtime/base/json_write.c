@@ -1,5 +1,6 @@
 #include "base/json_write.h"
 
+#include "base/json_check.h"
 #include "base/json_real.h"
 #include "base/json_scan.h"
 
@@ -76,6 +77,40 @@ static void append_escape(struct bytes *out, unsigned char byte)
     bytes_append(out, escape, 6);
 }
 
+/* Any byte that can't stand in a string as it is, or beyond ASCII. */
+static inline uint64_t unusual(uint64_t word)
+{
+    return (json_scan_special(word) | word) & JSON_SCAN_HIGH;
+}
+
+/* Whether the text can stand in a string as it is, and is ASCII: what most names and texts are. */
+static bool is_plain(struct slice text)
+{
+    const unsigned char *at = text.data;
+    size_t left = text.size;
+    uint64_t found = 0;
+    for (; left >= 8; left -= 8, at += 8) {
+        found |= unusual(json_scan_load(at));
+    }
+    if (left > 0 && text.size >= 8) {
+        found |= unusual(json_scan_load(at + left - 8)); /* some of it for the second time */
+        left = 0;
+    }
+    for (; left > 0; left--, at++) {
+        found |= json_kinds[*at] & JSON_STOP;
+    }
+    return found == 0;
+}
+
+static void append_plain(struct bytes *out, struct slice text)
+{
+    unsigned char *at = bytes_reserve(out, text.size + 2);
+    at[0] = '"';
+    memcpy(at + 1, text.size > 0 ? text.data : at, text.size);
+    at[text.size + 1] = '"';
+    out->size += text.size + 2;
+}
+
 static void append_quoted(struct bytes *out, struct slice text)
 {
     bytes_reserve(out, text.size + 2);
@@ -105,6 +140,31 @@ void json_string(struct json_writer *writer, struct slice text)
 {
     separate(writer);
     append_quoted(writer->out, text);
+}
+
+bool json_string_checked(struct json_writer *writer, struct slice text)
+{
+    bool plain = is_plain(text);
+    if (!plain && !json_utf8_valid(text)) {
+        return false;
+    }
+    separate(writer);
+    if (plain) {
+        append_plain(writer->out, text);
+    } else {
+        append_quoted(writer->out, text);
+    }
+    return true;
+}
+
+bool json_name_checked(struct json_writer *writer, struct slice name)
+{
+    if (!json_string_checked(writer, name)) {
+        return false;
+    }
+    bytes_append_byte(writer->out, ':');
+    writer->comma = false;
+    return true;
 }
 
 void json_text(struct json_writer *writer, const char *text)

@@ -21,6 +21,9 @@ void json_end_object(struct json_writer *writer);
 void json_begin_array(struct json_writer *writer);
 void json_end_array(struct json_writer *writer);
 void json_name(struct json_writer *writer, struct slice name);
+/* As json_name and json_string, of bytes that may be anything. False, and nothing is written: they are not UTF-8. */
+bool json_name_checked(struct json_writer *writer, struct slice name);
+bool json_string_checked(struct json_writer *writer, struct slice text);
 void json_string(struct json_writer *writer, struct slice text); /* UTF-8; controls, quote and backslash are escaped */
 void json_text(struct json_writer *writer, const char *text);    /* NULL writes null */
 void json_integer(struct json_writer *writer, int64_t value);

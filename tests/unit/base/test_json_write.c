@@ -72,6 +72,39 @@ START_TEST(strings_read_back)
 }
 END_TEST
 
+/* A byte of every kind at every place of texts of every length: valid ones come out as json_string writes them. */
+START_TEST(checked_strings)
+{
+    for (size_t size = 0; size < 20; size++) {
+        for (int place = 0; place < (int)size * 256; place++) {
+            char text[20];
+            memset(text, 'x', sizeof text);
+            text[place / 256] = (char)(place % 256);
+            struct bytes checked = {0};
+            struct bytes plain = {0};
+            struct json_writer writer = json_writer(&checked);
+            bool valid = json_name_checked(&writer, slice_of(text, size));
+            ck_assert_int_eq(valid, place % 256 < 0x80);
+            ck_assert_int_eq(valid, json_string_checked(&writer, slice_of(text, size)));
+            writer = json_writer(&plain);
+            if (valid) {
+                json_name(&writer, slice_of(text, size));
+                json_string(&writer, slice_of(text, size));
+            }
+            ck_assert(slice_equal(bytes_slice(&checked), bytes_slice(&plain)));
+            bytes_free(&checked);
+            bytes_free(&plain);
+        }
+    }
+    struct bytes out = {0};
+    struct json_writer writer = json_writer(&out);
+    ck_assert(json_string_checked(&writer, slice_text("caf\xc3\xa9 \"")));
+    ck_assert(json_string_checked(&writer, slice_of(NULL, 0)));
+    ck_assert_bytes_eq(out, "\"caf\xc3\xa9 \\\"\",\"\"");
+    bytes_free(&out);
+}
+END_TEST
+
 START_TEST(integers_of_any_size)
 {
     static const struct {
@@ -247,6 +280,6 @@ START_TEST(bad_base64_leaves_the_bytes_alone)
 }
 END_TEST
 
-UNIT_MAIN("json_write", commas_are_set_by_the_writer, strings_are_escaped, strings_read_back, integers_of_any_size,
-          reals_are_short_and_stay_reals, reals_read_back, reals_are_as_the_c_library_writes_them,
+UNIT_MAIN("json_write", commas_are_set_by_the_writer, strings_are_escaped, strings_read_back, checked_strings,
+          integers_of_any_size, reals_are_short_and_stay_reals, reals_read_back, reals_are_as_the_c_library_writes_them,
           infinities_are_refused, base64_of_known_vectors, bad_base64_leaves_the_bytes_alone)

@@ -76,6 +76,20 @@ TEST(reads_escapes, {
     EXPECT("return json('{\"\\\\n\":1}')['\\\\n']", "nil");
 })
 
+/* Fewer and more fields than are kept on the stack, inside each other. */
+TEST(writes_tables_of_any_size, {
+    EXPECT("for n = 1, 60 do\n"
+           "  local t, parts = {}, {}\n"
+           "  for i = n, 1, -1 do t[('f%02d'):format(i)] = { [('g%d'):format(i)] = i, a = 'x' } end\n"
+           "  for i = 1, n do parts[i] = ('\"f%02d\":{\"a\":\"x\",\"g%d\":%d}'):format(i, i, i) end\n"
+           "  local v = json('{\"t\":0}')\n"
+           "  v.t = t\n"
+           "  assert(tostring(v) == '{\"t\":{' .. table.concat(parts, ',') .. '}}', tostring(v))\n"
+           "end\n"
+           "return 'good'",
+           "good");
+})
+
 TEST(reads_positions, {
     EXPECT("local v = json('[10, 20 ,30]') return #v .. ':' .. v[1] .. ':' .. v[3] .. ':' .. tostring(v[4])",
            "3:10:30:nil");
@@ -300,7 +314,7 @@ START_TEST(forks_are_apart)
 }
 END_TEST
 
-UNIT_MAIN("view", reads_fields, reads_no_field_by_mistake, reads_escapes, reads_positions, last_of_repeated_names_wins,
-          walks_in_order, names_errors, changes_are_spliced, changes_inside_show, arrays_change, encodes_tables,
-          refuses_what_json_can_not_hold, depth_is_limited, copies_are_plain, old_views_raise, large_objects_are_hashed,
-          bytes_of_untouched_views_only, forks_are_apart)
+UNIT_MAIN("view", reads_fields, reads_no_field_by_mistake, reads_escapes, writes_tables_of_any_size, reads_positions,
+          last_of_repeated_names_wins, walks_in_order, names_errors, changes_are_spliced, changes_inside_show,
+          arrays_change, encodes_tables, refuses_what_json_can_not_hold, depth_is_limited, copies_are_plain,
+          old_views_raise, large_objects_are_hashed, bytes_of_untouched_views_only, forks_are_apart)
