@@ -689,6 +689,7 @@ START_TEST(the_merge_leaves_out_what_is_expired)
     ck_assert_int_eq(query(&fixture, "rows.db", "SELECT count(*) FROM store_1_windows"), 5);
     ck_assert_int_eq(query(&fixture, "rows.db", "SELECT count(*) FROM timeless"), 1);
     check_ok(driver->expire(fixture_store(&fixture), 98, &err));
+    commit(&fixture, ++commits);
     merge_all(&fixture, &commits);
     ck_assert_int_eq(query(&fixture, "rows.db", "SELECT count(*) FROM store_1_windows"), 2);
     bytes_free(&key);
