@@ -1,7 +1,8 @@
 /* A program in C instead of Lua: counts the records of topic "in" per key in store "counts" and writes each new count
  * to "out", with the value "<count> <value of the record>". For tests of the engine alone.
  *
- * A record with the value "!" fails (ERR_FATAL), as a callback that raises does.
+ * A record with the value "!" fails (ERR_FATAL), as a callback that raises does. A test with another topology sets
+ * fake_build before anything is loaded.
  */
 #ifndef TIDEMILL_TESTS_FAKE_PROGRAM_H
 #define TIDEMILL_TESTS_FAKE_PROGRAM_H
@@ -68,20 +69,29 @@ static const struct op fake_source_op = {.kind = "source", .process = fake_pass}
 static const struct op fake_count_op = {.kind = "count", .process = fake_count};
 static const struct op fake_sink_op = {.kind = "sink", .process = fake_sink};
 
+static struct graph *(*fake_build)(void); /* NULL: the counting of the first lines */
+
+static inline struct graph *fake_count_graph(void)
+{
+    struct err err;
+    struct graph *graph = graph_new("app");
+    struct node *source = graph_add(graph, &fake_source_op, NODE_SOURCE, NULL, "fake:1", NULL, 0, &err);
+    struct node *count = graph_add(graph, &fake_count_op, NODE_OPERATOR, NULL, "fake:2", &source, 1, &err);
+    struct node *sink = graph_add(graph, &fake_sink_op, NODE_SINK, NULL, "fake:3", &count, 1, &err);
+    struct store_spec spec = {.name = "counts", .kind = STORE_KEY_VALUE, .changelog = true};
+    graph_add_topic(graph, source, "in", TOPIC_INPUT, false, 0, NULL, &err);
+    graph_add_topic(graph, sink, "out", TOPIC_OUTPUT, false, 0, NULL, &err);
+    graph_add_store(graph, count, &spec, &err);
+    return graph;
+}
+
 static inline int fake_load(struct program *program, struct instance **result, struct err *err)
 {
     (void)program;
     struct instance *instance = memory_alloc(sizeof(*instance));
-    struct graph *graph = instance->graph = graph_new("app");
-    struct node *source = graph_add(graph, &fake_source_op, NODE_SOURCE, NULL, "fake:1", NULL, 0, err);
-    struct node *count = graph_add(graph, &fake_count_op, NODE_OPERATOR, NULL, "fake:2", &source, 1, err);
-    struct node *sink = graph_add(graph, &fake_sink_op, NODE_SINK, NULL, "fake:3", &count, 1, err);
-    struct store_spec spec = {.name = "counts", .kind = STORE_KEY_VALUE, .changelog = true};
-    int result_code = graph_add_topic(graph, source, "in", TOPIC_INPUT, false, 0, NULL, err) ||
-                      graph_add_topic(graph, sink, "out", TOPIC_OUTPUT, false, 0, NULL, err) ||
-                      graph_add_store(graph, count, &spec, err) || graph_finish(graph, err);
+    instance->graph = fake_build ? fake_build() : fake_count_graph();
     *result = instance;
-    return result_code ? -1 : 0;
+    return graph_finish(instance->graph, err);
 }
 
 static inline struct graph *fake_graph(struct instance *instance)
@@ -102,12 +112,33 @@ static inline void fake_bind(struct instance *instance, struct worker *worker)
     }
 }
 
-static inline int fake_nodes(struct instance *instance, struct node *const *nodes, int count, struct err *err)
+static inline int fake_call(struct instance *instance, int (*call)(struct node *node), struct node *node,
+                            struct err *err)
 {
-    (void)instance;
-    (void)nodes;
-    (void)count;
-    (void)err;
+    if (call && call(node)) {
+        *err = *op_error(instance->worker);
+        return -1;
+    }
+    return 0;
+}
+
+static inline int fake_open(struct instance *instance, struct node *const *nodes, int count, struct err *err)
+{
+    for (int i = 0; i < count; i++) {
+        if (fake_call(instance, nodes[i]->op->open, nodes[i], err)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static inline int fake_flush(struct instance *instance, struct node *const *nodes, int count, struct err *err)
+{
+    for (int i = 0; i < count; i++) {
+        if (fake_call(instance, nodes[i]->op->flush, nodes[i], err)) {
+            return -1;
+        }
+    }
     return 0;
 }
 
@@ -132,9 +163,11 @@ static inline int fake_process(struct instance *instance, struct node *source, c
 static inline int fake_punctuate(struct instance *instance, struct node *node,
                                  int (*fire)(struct node *, void *, int64_t), void *data, int64_t now, struct err *err)
 {
-    (void)instance;
-    (void)err;
-    return fire(node, data, now);
+    if (fire(node, data, now)) {
+        *err = *op_error(instance->worker);
+        return -1;
+    }
+    return 0;
 }
 
 static inline void fake_unload(struct instance *instance)
@@ -148,10 +181,10 @@ static const struct program_class fake_class = {
     .graph = fake_graph,
     .settings = fake_settings,
     .bind = fake_bind,
-    .open = fake_nodes,
+    .open = fake_open,
     .process = fake_process,
     .punctuate = fake_punctuate,
-    .flush = fake_nodes,
+    .flush = fake_flush,
     .unload = fake_unload,
 };
 
