@@ -356,6 +356,22 @@ START_TEST(p8_control_records_are_committed_once_everything_is_drained)
 }
 END_TEST
 
+START_TEST(what_is_only_buffered_is_not_committed)
+{
+    scene_open(build_merge, 1);
+    scene.settings.commit_ms = 1;
+    for (int i = 0; i < 10; i++) {
+        scene_send("left", 0, "k", "x", i);
+    }
+    on_record = advance_a_lot;
+    scene_step();
+    scene_step();
+    ck_assert_int_eq(worker_records(scene_worker(0)), 2);
+    ck_assert_int_eq(scene_committed("left", 0, NULL, 0), 2);
+    scene_close();
+}
+END_TEST
+
 START_TEST(metadata_stays_within_what_kafka_keeps)
 {
     char metadata[8192];
@@ -471,7 +487,7 @@ UNIT_MAIN("worker", lowest_timestamp_first_and_the_topology_decides_between_equa
           all_sources_of_a_topic_see_each_record, slow_callbacks_end_a_round_early,
           without_committed_offsets_an_abort_goes_back_to_the_first_record,
           p3_inputs_without_a_record_have_a_position_too, p8_control_records_are_committed_once_everything_is_drained,
-          metadata_stays_within_what_kafka_keeps, until_end_leaves_what_came_later_alone,
-          stream_time_and_its_timers_go_on_after_a_restart, an_abort_takes_stream_time_back,
-          wall_clock_timers_bound_the_sleep_and_are_committed,
+          what_is_only_buffered_is_not_committed, metadata_stays_within_what_kafka_keeps,
+          until_end_leaves_what_came_later_alone, stream_time_and_its_timers_go_on_after_a_restart,
+          an_abort_takes_stream_time_back, wall_clock_timers_bound_the_sleep_and_are_committed,
           no_timer_fires_between_a_revocation_and_the_next_assignment)
