@@ -118,5 +118,6 @@ latency() {
 make_template
 flights
 memory_idle
+sync # what the example wrote is on the disk now, and its writing holds up nobody below
 start
 latency
