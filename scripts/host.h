@@ -54,13 +54,15 @@ struct host {
     size_t node_capacity;
 
     /* call.c: the error on its way to the entry */
-    struct node *node;          /* whose code runs; NULL: none */
-    const char *blamed;         /* the place of an error that the script's frames don't know; NULL: ask them */
-    enum err_code failure_code; /* of the error being raised; ERR_OK: ERR_SCRIPT */
-    struct err failure;         /* what the entry will report */
-    int64_t logged_ns;          /* when a cause of dropped records was logged last */
-    bool entered;               /* inside a protected entry */
-    bool final;                 /* `failure` is complete, and neither pcall nor a policy may catch it */
+    struct node *node;           /* whose code runs; NULL: none */
+    const char *blamed;          /* the place of an error that the script's frames don't know; NULL: ask them */
+    enum err_code failure_code;  /* of the error being raised; ERR_OK: ERR_SCRIPT */
+    struct err failure;          /* what the entry will report */
+    int64_t logged_ns;           /* when a cause of dropped records was logged last */
+    bool entered;                /* inside a protected entry */
+    bool in_round;               /* inside the entry that many records share */
+    const struct record *record; /* of the round: the one being processed; NULL: none */
+    bool final;                  /* `failure` is complete, and neither pcall nor a policy may catch it */
 };
 
 static inline struct host *host_of(lua_State *L)

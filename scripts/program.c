@@ -250,12 +250,8 @@ static int process_body(struct host *host, void *data)
     return call->source->op->process(call->source, 0, &item);
 }
 
-static int process(struct instance *instance, struct node *source, const struct record *record, struct err *err)
+static int name_record(const struct record *record, struct err *err)
 {
-    struct source_call call = {source, record};
-    if (call_protected(host_of_instance(instance), process_body, &call, err) == 0) {
-        return 0;
-    }
     if (err->class == ERR_SKIP) {
         err->class = ERR_FATAL; /* an operator left it untreated */
     }
@@ -264,6 +260,57 @@ static int process(struct instance *instance, struct node *source, const struct 
                  record->offset);
     }
     return -1;
+}
+
+/* What an entry of its own does for a record besides protecting it. */
+static int process_in_round(struct host *host, const struct source_call *call, struct err *err)
+{
+    host->record = call->record;
+    int result = process_body(host, (void *)call);
+    host->record = NULL;
+    host->node = NULL;
+    host->epoch++;
+    if (result) {
+        *err = *op_error(host->worker);
+    }
+    return result;
+}
+
+static int process(struct instance *instance, struct node *source, const struct record *record, struct err *err)
+{
+    struct host *host = host_of_instance(instance);
+    struct source_call call = {source, record};
+    int result = host->in_round ? process_in_round(host, &call, err) : call_protected(host, process_body, &call, err);
+    return result ? name_record(record, err) : 0;
+}
+
+struct round_call {
+    int (*body)(void *data, struct err *err);
+    void *data;
+    struct err *err;
+    int result;
+};
+
+static int round_body(struct host *host, void *data)
+{
+    struct round_call *call = data;
+    host->in_round = true;
+    call->result = call->body(call->data, call->err);
+    return 0;
+}
+
+static int run_round(struct instance *instance, int (*body)(void *data, struct err *err), void *data, struct err *err)
+{
+    struct host *host = host_of_instance(instance);
+    struct round_call call = {body, data, err, 0};
+    int result = call_protected(host, round_body, &call, err);
+    const struct record *record = host->record;
+    host->in_round = false;
+    host->record = NULL;
+    if (result) {
+        return record ? name_record(record, err) : -1;
+    }
+    return call.result;
 }
 
 struct timer_call {
@@ -283,8 +330,11 @@ static int punctuate_body(struct host *host, void *data)
 static int punctuate(struct instance *instance, struct node *node, int (*fire)(struct node *, void *, int64_t),
                      void *data, int64_t now, struct err *err)
 {
+    struct host *host = host_of_instance(instance);
     struct timer_call call = {node, fire, data, now};
-    if (call_protected(host_of_instance(instance), punctuate_body, &call, err) == 0) {
+    int result = call_protected(host, punctuate_body, &call, err);
+    host->epoch += host->in_round; /* else the entry has done it */
+    if (result == 0) {
         return 0;
     }
     if (err->class == ERR_SKIP) {
@@ -301,6 +351,7 @@ static const struct program_class script_class = {
     .settings = get_settings,
     .bind = bind,
     .open = open_nodes,
+    .round = run_round,
     .process = process,
     .punctuate = punctuate,
     .flush = flush_nodes,

@@ -22,9 +22,13 @@ struct program_class {
     void (*bind)(struct instance *instance, struct worker *worker);
     /* Runs op->open of the given nodes, protected. */
     int (*open)(struct instance *instance, struct node *const *nodes, int count, struct err *err);
-    /* The one protected entry of a record: makes the item and runs the source node. ERR_SKIP never leaves it: policies
-     * are applied inside. A failure is ERR_FATAL with the place in the script and the record's topic, partition and
-     * offset. */
+    /* One protected entry for all records and timers that `body` passes to process and punctuate: an entry for each
+     * costs more than the engine's own work. `body` gives 0, or -1 with its error in `err`. What a record raises jumps
+     * over it, so `body` keeps what is to be known afterwards in `data`, and no memory and no lock of its own. */
+    int (*round)(struct instance *instance, int (*body)(void *data, struct err *err), void *data, struct err *err);
+    /* The protected entry of a record, outside of a round: makes the item and runs the source node. ERR_SKIP never
+     * leaves it: policies are applied inside. A failure is ERR_FATAL with the place in the script and the record's
+     * topic, partition and offset. */
     int (*process)(struct instance *instance, struct node *source, const struct record *record, struct err *err);
     /* Runs `fire` of a timer, protected. */
     int (*punctuate)(struct instance *instance, struct node *node, int (*fire)(struct node *, void *, int64_t),

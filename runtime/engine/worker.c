@@ -263,27 +263,47 @@ static bool takes_long(const struct worker *worker, int processed, int64_t start
     return clock_monotonic_ns(worker->config.clock) - started_ns > ROUND_NS;
 }
 
-int worker_process(struct worker *worker, int max, int *processed, struct err *err)
+struct round {
+    struct worker *worker;
+    struct worker_input *input; /* of the next record */
+    int64_t started_ns;
+    int64_t bytes;
+    int processed;
+    int max;
+};
+
+/* Inside one protected entry: an error of the script leaves this function where it is. */
+static int process_round(void *data, struct err *err)
 {
-    struct worker_input *input = NULL;
-    int64_t started_ns = clock_monotonic_ns(worker->config.clock);
-    int64_t bytes = 0;
+    struct round *round = data;
+    struct worker *worker = round->worker;
     int look_at = 1;
-    *processed = 0;
-    worker_begin_round(worker);
-    int result = worker->suspended ? 0 : worker_take(worker, &input, err);
-    while (result == 0 && input) {
-        const struct record *record = &input->records[input->next];
-        bytes += (int64_t)(record->key.size + record->value.size);
-        result = process_one(worker, input, err);
-        *processed += result == 0;
-        if (result || *processed == max || takes_long(worker, *processed, started_ns, &look_at)) {
+    int result = 0;
+    while (result == 0 && round->input) {
+        const struct record *record = &round->input->records[round->input->next];
+        round->bytes += (int64_t)(record->key.size + record->value.size);
+        result = process_one(worker, round->input, err);
+        round->processed += result == 0;
+        if (result || round->processed == round->max ||
+            takes_long(worker, round->processed, round->started_ns, &look_at)) {
             break;
         }
-        result = worker_take(worker, &input, err);
+        result = worker_take(worker, &round->input, err);
     }
-    if (*processed > 0) {
-        count_processed(worker, *processed, bytes, started_ns);
+    return result;
+}
+
+int worker_process(struct worker *worker, int max, int *processed, struct err *err)
+{
+    struct round round = {.worker = worker, .started_ns = clock_monotonic_ns(worker->config.clock), .max = max};
+    worker_begin_round(worker);
+    int result = worker->suspended ? 0 : worker_take(worker, &round.input, err);
+    if (result == 0 && round.input) {
+        result = worker->config.program->class->round(worker->instance, process_round, &round, err);
+    }
+    *processed = round.processed;
+    if (round.processed > 0) {
+        count_processed(worker, round.processed, round.bytes, round.started_ns);
     }
     return result;
 }

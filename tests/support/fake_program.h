@@ -160,6 +160,13 @@ static inline int fake_process(struct instance *instance, struct node *source, c
     return 0;
 }
 
+static inline int fake_round(struct instance *instance, int (*body)(void *data, struct err *err), void *data,
+                             struct err *err)
+{
+    (void)instance;
+    return body(data, err);
+}
+
 static inline int fake_punctuate(struct instance *instance, struct node *node,
                                  int (*fire)(struct node *, void *, int64_t), void *data, int64_t now, struct err *err)
 {
@@ -182,6 +189,7 @@ static const struct program_class fake_class = {
     .settings = fake_settings,
     .bind = fake_bind,
     .open = fake_open,
+    .round = fake_round,
     .process = fake_process,
     .punctuate = fake_punctuate,
     .flush = fake_flush,

@@ -179,6 +179,66 @@ START_TEST(timers_run_protected)
 }
 END_TEST
 
+struct values {
+    const char *const *list; /* NULL ends it; "timer": a timer fires */
+    int done;
+};
+
+static int process_values(void *data, struct err *err)
+{
+    struct values *values = data;
+    const struct program_class *class = fixture.program->class;
+    struct node *source = graph_node(fixture.host->graph, 0);
+    int64_t sum = 0;
+    for (; values->list[values->done]; values->done++) {
+        const char *value = values->list[values->done];
+        struct record record = {
+            .key = slice_text("k"), .value = slice_text(value), .topic = "in", .offset = values->done};
+        int result = strcmp(value, "timer") == 0
+                         ? class->punctuate(fixture.instance, source, count_fires, &sum, 12 + values->done, err)
+                         : class->process(fixture.instance, source, &record, err);
+        if (result) {
+            return -1;
+        }
+        arena_clear(&fixture.worker.arena);
+    }
+    return 0;
+}
+
+/* How many went through; the error is in fixture.err. */
+static int run_values(const char *const *list)
+{
+    struct values values = {list, 0};
+    int result = fixture.program->class->round(fixture.instance, process_values, &values, &fixture.err);
+    ck_assert_int_eq(result, list[values.done] ? -1 : 0);
+    ck_assert(!fixture.host->entered);
+    ck_assert_int_eq(lua_gettop(fixture.host->L), 0);
+    return values.done;
+}
+
+START_TEST(a_round_is_one_entry)
+{
+    fixture_open(&fixture, "app:stream('in'):peek(function(k, v)\n"
+                           "  if kept then assert(not pcall(function() return kept.a end)) end\n"
+                           "  kept = type(v) == 'userdata' and v\n"
+                           "  if v == 'three' then error('three') end\n"
+                           "end):to('out')\n");
+    ck_assert_int_eq(run_values((const char *const[]){"{\"a\":1}", "{\"a\":2}", "timer", "{\"a\":3}", NULL}), 4);
+    ck_assert_int_eq(arrived_count, 3);
+    ck_assert_int_eq(run_values((const char *const[]){"{}", "1", "\"three\"", "4", NULL}), 2);
+    ck_assert_str_eq(fixture.err.text, "three (pipeline.lua:6) in node peek@pipeline.lua:3, while processing topic in "
+                                       "partition 0 offset 2.");
+    ck_assert_int_eq(run_values((const char *const[]){"1", "\"fenced\"", "1", NULL}), 1);
+    ck_assert_int_eq(fixture.err.class, ERR_FENCED);
+    ck_assert_int_eq(run_values((const char *const[]){"1", "timer", "1", NULL}), 1);
+    ck_assert_str_eq(fixture.err.text, "unlucky in node source@pipeline.lua:3, while firing a timer at 13 ms.");
+    ck_assert_int_eq(run_values((const char *const[]){"1", "{", "1", NULL}), 1);
+    ck_assert_int_eq(fixture.err.code, ERR_RECORD);
+    ck_assert_int_eq(run_values((const char *const[]){NULL}), 0);
+    fixture_close(&fixture);
+}
+END_TEST
+
 static int open_count;
 
 static int counting_open(struct node *node)
@@ -242,5 +302,5 @@ END_TEST
 
 UNIT_MAIN("program", scripts_that_do_not_build_are_refused, modules_lie_beside_the_script,
           settings_come_from_the_script_and_are_overridden, nodes_are_named_by_the_line_of_their_callback,
-          two_loads_build_the_same, timers_run_protected, nodes_are_opened_flushed_and_closed,
+          two_loads_build_the_same, timers_run_protected, a_round_is_one_entry, nodes_are_opened_flushed_and_closed,
           a_thousand_loads_leave_nothing)
