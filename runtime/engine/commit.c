@@ -138,7 +138,7 @@ static struct standing count_found(const struct round *round, const struct posit
 }
 
 /* Where the group stands after an unknown outcome (P6). Says so by class: NONE: at the new offsets; ABORT: at the old
- * ones; FENCED: anywhere else, or nobody can say because there is no offset. */
+ * ones; FENCED: anywhere else, or nobody can say because there is no offset; RETRY: not known yet. */
 static enum err_class compare(struct round *round)
 {
     struct commit *commit = round->commit;
@@ -150,7 +150,7 @@ static enum err_class compare(struct round *round)
     memcpy(found, commit->positions, commit->count * sizeof(*found));
     enum err_class outcome = ERR_NONE;
     if (commit->transport->committed(commit->session, found, commit->count, round->err)) {
-        outcome = failed(round);
+        outcome = failed(round) == ERR_FENCED || failed(round) == ERR_FATAL ? failed(round) : ERR_RETRY;
     } else {
         struct standing standing = count_found(round, found);
         bool done = standing.at_new == commit->count;

@@ -143,6 +143,25 @@ static inline void scene_settle(void)
     ck_abort_msg("the thread never came to rest");
 }
 
+/* Another member takes the partitions of the topic from the thread and leaves at once, so that they come back. */
+static inline void scene_take_away(const char *topic)
+{
+    struct subscription subscription = {topic, RESET_EARLIEST};
+    struct session_config config = {.app = "app",
+                                    .thread = 1,
+                                    .threads = 2,
+                                    .transactional = true,
+                                    .subscriptions = &subscription,
+                                    .subscription_count = 1};
+    struct session *other;
+    ck_assert_int_eq(scene.original->session_open(scene.transport, &config, &other, &scene.err), 0);
+    memory_transport_rebalance(scene.transport);
+    scene_step();
+    ck_assert_int_eq(scene.original->poll(other, 0, &scene.err), 0);
+    scene.original->session_close(other);
+    scene_step();
+}
+
 static inline struct worker *scene_worker(int32_t partition)
 {
     for (int i = 0; i < stream_thread_worker_count(scene.thread); i++) {
