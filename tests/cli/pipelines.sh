@@ -239,7 +239,7 @@ test_reset_to_a_place() {
     says "Nothing new"
     tm reset pass.lua --to-offset 3 --execute
     status 0 tm run pass.lua --until-end --log-level warn
-    says "1 records"
+    says "1 record processed"
     tm reset pass.lua --to-datetime 1970-01-01T00:00:02Z --execute
     status 0 tm run pass.lua --until-end --log-level warn
     says "3 records"
