@@ -125,6 +125,7 @@ START_TEST(processes_write_and_read_at_once)
     for (int i = 0; i < 3; i++) {
         children[i] = fork();
         if (children[i] == 0) {
+            unit_in_child();
             struct log_fixture own = log;
             log_ok(&own, local_open(&own.config, &own.transport, &own.err));
             struct writer writer = {&own, i};
@@ -257,6 +258,7 @@ START_TEST(L2_what_was_acknowledged_survives_kill_9)
         ck_assert_int_eq(pipe(fds), 0);
         pid_t child = fork();
         if (child == 0) {
+            unit_in_child();
             close(fds[0]);
             write_until_killed(&log, fds[1]);
         }
@@ -399,6 +401,7 @@ START_TEST(L3_the_verdict_of_a_recovery_holds_after_a_crash)
     log.class->close(log.transport);
     pid_t child = fork();
     if (child == 0) {
+        unit_in_child();
         log_ok(&log, local_open(&log.config, &log.transport, &log.err));
         struct session *session = join_app(&log);
         struct position position = {"in", 0, 1, NULL};

@@ -406,6 +406,7 @@ static int try_in_a_child(struct log_fixture *log, long holder)
 {
     pid_t child = fork();
     if (child == 0) {
+        unit_in_child();
         struct log_fixture own = *log;
         struct member member;
         struct subscription subscription = {"t", RESET_EARLIEST};
@@ -437,6 +438,7 @@ START_TEST(L5_a_second_process_of_an_app_is_refused)
     ck_assert_int_eq(pipe(ready) | pipe(hold), 0);
     pid_t holder = fork();
     if (holder == 0) {
+        unit_in_child();
         struct log_fixture own = log;
         struct member member;
         log_ok(&own, local_open(&own.config, &own.transport, &own.err));
@@ -528,6 +530,7 @@ START_TEST(poll_returns_when_another_process_commits)
     log_create(&log, "t", 1);
     pid_t child = fork();
     if (child == 0) {
+        unit_in_child();
         struct log_fixture own = log;
         log_ok(&own, local_open(&own.config, &own.transport, &own.err));
         log_put_range(&own, "t", 0, 0, 1);

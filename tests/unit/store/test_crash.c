@@ -17,8 +17,6 @@ static void key_of(int64_t number, char key[32])
     snprintf(key, 32, "key %lld", (long long)(number % KEYS));
 }
 
-/* For the child: check's asserts write into a file that it shares with the parent, and a kill in the middle of that would
- * leave half a message there. */
 static void must(int result)
 {
     if (result != 0) {
@@ -61,6 +59,7 @@ static int64_t run_and_kill(struct fixture *fixture, int64_t number, int commits
     pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
+        unit_in_child();
         close(ends[0]);
         run_child(fixture, number, ends[1]);
     }
