@@ -16,11 +16,17 @@ configure() { # directory, cmake options
     [ -f "$directory/build.ninja" ] || cmake -S . -B "$directory" -G Ninja "$@" > /dev/null
 }
 
-ctest_in() { # directory, further ctest options
-    local directory=$1
+ctest_in() { # directory, further ctest options; what failed is shown whole
+    local directory=$1 status
     shift
-    ctest --test-dir "$directory" --output-on-failure --no-tests=error -j "$JOBS" "$@" | tail -n 60
-    return "${PIPESTATUS[0]}"
+    ctest --test-dir "$directory" --output-on-failure --no-tests=error -j "$JOBS" "$@" > "$directory/ctest.log" 2>&1
+    status=$?
+    if [ $status -eq 0 ]; then
+        grep -E 'tests passed|passed,' "$directory/ctest.log"
+    else
+        grep -vE '^ *Start |Passed +[0-9.]+ sec' "$directory/ctest.log" | tail -n 300
+    fi
+    return $status
 }
 
 build() {
