@@ -330,7 +330,7 @@ void restore_step(struct restorer *restorer)
     }
     if (again) {
         log_event(LOG_DEBUG, "changelogs can't be read now", log_text("reason", err.text));
-        clock_sleep_ms(RETRY_MS);
+        clock_sleep_ms(restorer->config.thread ? RETRY_MS : 0);
     }
 }
 

@@ -306,7 +306,7 @@ enum commit_step stream_thread_run_commit(struct stream_thread *thread, struct e
 /* A store that could not follow a commit is opened again and replays what it lacks; it never goes on in memory. */
 static int report_broken(const struct worker *broken, struct err *err)
 {
-    log_event(LOG_ERROR, "state could not follow a commit", log_text("worker", worker_name(broken)),
+    log_event(LOG_WARN, "state could not follow a commit", log_text("worker", worker_name(broken)),
               log_text("reason", err->text));
     err->class = ERR_FENCED;
     return -1;

@@ -1,17 +1,22 @@
 /* The loop of a stream thread and the commit protocol on the scripted transport: every call can fail, by hand for
- * single cases and by seed for the simulation. Whatever fails, each record has its effect exactly once and in order. */
+ * single cases and by seed for the simulation. Whatever fails, each record has its effect exactly once and in order.
+ * The simulation runs two threads, as two processes with a state directory each, stops and kills them, takes their
+ * directories away, and moves the partitions between them. */
 #include "engine/stream_thread.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "engine/memory_transport.h"
+#include "engine/stream_thread_int.h"
 #include "store/store_driver.h"
 #include "tests/support/fake_program.h"
 #include "tests/support/unit.h"
 
 #define PARTITIONS 4 /* what the plan makes of a topic that nobody has made */
 #define KEYS 7
+#define THREADS 2
 
 struct scene {
     struct app_settings settings;
@@ -19,7 +24,8 @@ struct scene {
     struct transport *transport;
     struct instance *described;
     struct topic_plan *plan;
-    struct stream_thread *thread;
+    struct stream_thread *threads[THREADS]; /* NULL: not running */
+    int thread_count;                       /* that run when nothing happens to them */
     char directory[64];
     int64_t sent;
     /* faults */
@@ -29,8 +35,11 @@ struct scene {
     uint64_t random; /* simulation: state of the generator; 0: none */
     int percent;     /* of the calls that fail */
     int64_t faults;
+    int64_t deaths; /* of threads that gave up */
+    char *paths[THREADS];
 };
 
+static struct scene *current;   /* for the calls of the store */
 static unsigned long long seed; /* of the simulation under way, for the message of a failure */
 
 static uint64_t next_random(struct scene *scene)
@@ -43,12 +52,30 @@ static uint64_t next_random(struct scene *scene)
 
 /* What may happen to which call. */
 static const enum memory_fault possible[MEMORY_CALL_COUNT][4] = {
-    [MEMORY_PRODUCE] = {FAULT_ABORT, FAULT_ABORT, FAULT_FENCED, FAULT_ABORT},
+    [MEMORY_PRODUCE] = {FAULT_ABORT, FAULT_ABORT, FAULT_FENCED, FAULT_RETRY},
     [MEMORY_COMMIT] = {FAULT_RETRY, FAULT_ABORT, FAULT_UNKNOWN_DONE, FAULT_UNKNOWN_NOT_DONE},
     [MEMORY_SEND_POSITIONS] = {FAULT_ABORT, FAULT_FENCED, FAULT_ABORT, FAULT_ABORT},
+    [MEMORY_ABORT] = {FAULT_RETRY, FAULT_ABORT, FAULT_UNKNOWN_NOT_DONE, FAULT_FENCED},
     [MEMORY_RECOVER] = {FAULT_RETRY, FAULT_RETRY, FAULT_FENCED, FAULT_RETRY},
-    [MEMORY_COMMITTED] = {FAULT_RETRY, FAULT_RETRY, FAULT_RETRY, FAULT_RETRY},
+    [MEMORY_COMMITTED] = {FAULT_RETRY, FAULT_RETRY, FAULT_RETRY, FAULT_FENCED},
+    [MEMORY_POLL] = {FAULT_RETRY, FAULT_FENCED, FAULT_RETRY, FAULT_RETRY},
+    [MEMORY_FETCH] = {FAULT_RETRY, FAULT_RETRY, FAULT_RETRY, FAULT_FENCED},
+    [MEMORY_SEEK] = {FAULT_RETRY, FAULT_RETRY, FAULT_RETRY, FAULT_RETRY},
+    [MEMORY_READ] = {FAULT_RETRY, FAULT_RETRY, FAULT_RETRY, FAULT_RETRY},
+    [MEMORY_DESCRIBE] = {FAULT_RETRY, FAULT_RETRY, FAULT_RETRY, FAULT_RETRY},
 };
+
+/* Calls that a record or a round makes many times, or that sleep when they fail, do so more seldom. */
+static int percent_of(const struct scene *scene, enum memory_call call)
+{
+    bool seldom = call == MEMORY_POLL || call == MEMORY_FETCH || call == MEMORY_PRODUCE || call == MEMORY_READ;
+    return seldom ? (scene->percent + 5) / 6 : scene->percent;
+}
+
+static bool strikes(struct scene *scene, int percent)
+{
+    return scene->random && (int)(next_random(scene) % 100) < percent;
+}
 
 static enum memory_fault fault(void *self, enum memory_call call)
 {
@@ -57,36 +84,124 @@ static enum memory_fault fault(void *self, enum memory_call call)
         scene->faults++;
         return scene->fail_with;
     }
-    if (scene->random && possible[call][0] != FAULT_NONE && (int)(next_random(scene) % 100) < scene->percent) {
+    if (possible[call][0] != FAULT_NONE && strikes(scene, percent_of(scene, call))) {
         scene->faults++;
         return possible[call][next_random(scene) % 4];
     }
     return FAULT_NONE;
 }
 
-static void open_thread(struct scene *scene)
+/* ---- stores that fail ---- */
+
+static int store_strikes(int percent, struct err *err)
+{
+    if (!strikes(current, percent)) {
+        return 0;
+    }
+    current->faults++;
+    return err_set(err, ERR_RETRY, ERR_DISK_FULL, "Injected: no room for state.");
+}
+
+static int store_open(const struct store_config *config, struct store_set **set, struct store_meta *meta, bool *fresh,
+                      struct err *err)
+{
+    return store_strikes(current->percent / 2, err) ? -1 : sqlite_store_driver.open(config, set, meta, fresh, err);
+}
+
+static int store_commit(struct store_set *set, const struct store_meta *meta, struct err *err)
+{
+    return store_strikes(current->percent / 2, err) ? -1 : sqlite_store_driver.commit(set, meta, err);
+}
+
+static int store_rollback(struct store_set *set, struct err *err)
+{
+    return store_strikes(current->percent / 2, err) ? -1 : sqlite_store_driver.rollback(set, err);
+}
+
+static int store_put(struct store *store, struct slice key, struct slice value, int64_t timestamp, struct err *err)
+{
+    return store_strikes(current->percent / 6, err) ? -1 : sqlite_store_driver.put(store, key, value, timestamp, err);
+}
+
+static struct store_driver failing_stores;
+
+/* ---- scenes ---- */
+
+static void state_path(const struct scene *scene, int number, char path[80])
+{
+    snprintf(path, 80, "%s/%d", scene->directory, number);
+}
+
+/* 0, or -1 when a fault kept it from opening. */
+static int open_thread(struct scene *scene, int number)
 {
     struct err err;
+    char path[80], instance[16];
+    state_path(scene, number, path);
+    mkdir(path, 0700);
+    snprintf(instance, sizeof(instance), "%d", number);
     struct stream_thread_config config = {
         .settings = &scene->settings,
         .program = &fake_program,
         .graph = scene->described->graph,
         .plan = scene->plan,
-        .stores = &sqlite_store_driver,
+        .stores = &failing_stores,
         .transport = scene->transport,
         .clock = &scene->clock,
-        .state_directory = scene->directory,
-        .instance = "0",
-        .threads = 1,
+        .state_directory = path,
+        .instance = instance,
+        .thread = number,
+        .threads = scene->thread_count,
         .restore_inline = true,
     };
-    ck_assert_msg(stream_thread_open(&config, &scene->thread, &err) == 0, "%s", err.text);
+    scene->paths[number] = strdup(path);
+    config.state_directory = scene->paths[number];
+    int result = stream_thread_open(&config, &scene->threads[number], &err);
+    ck_assert_msg(result == 0 || scene->random, "%s", err.text);
+    if (result) {
+        free(scene->paths[number]);
+        scene->paths[number] = NULL;
+    }
+    return result;
 }
 
-static void open_scene(struct scene *scene)
+static int close_thread(struct scene *scene, int number)
 {
     struct err err;
-    *scene = (struct scene){.clock = {.manual = true}, .directory = "/tmp/tidemill-thread-XXXXXX"};
+    int result = stream_thread_close(scene->threads[number], &err);
+    scene->threads[number] = NULL;
+    free(scene->paths[number]);
+    scene->paths[number] = NULL;
+    return result;
+}
+
+/* As kill -9: nothing is committed. */
+static void kill_thread(struct scene *scene, int number)
+{
+    scene->threads[number]->failed = true;
+    close_thread(scene, number);
+}
+
+static void delete_state(struct scene *scene, int number)
+{
+    char command[128], path[80];
+    state_path(scene, number, path);
+    snprintf(command, sizeof(command), "rm -rf %s", path);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void open_threads(struct scene *scene, int count)
+{
+    struct err err;
+    *scene = (struct scene){.clock = {.manual = true}, .thread_count = count};
+    bool shared = access("/dev/shm", W_OK) == 0; /* the stores sync a lot */
+    snprintf(scene->directory, sizeof(scene->directory), "%s/tidemill-thread-XXXXXX", shared ? "/dev/shm" : "/tmp");
+    current = scene;
+    failing_stores = sqlite_store_driver;
+    failing_stores.open = store_open;
+    failing_stores.commit = store_commit;
+    failing_stores.rollback = store_rollback;
+    failing_stores.put = store_put;
     log_configure(LOG_ERROR, false);
     ck_assert_ptr_nonnull(mkdtemp(scene->directory));
     option_defaults(&app_options, &scene->settings);
@@ -104,13 +219,23 @@ static void open_scene(struct scene *scene)
     ck_assert_msg(topic_plan_make(scene->described->graph, &scene->settings, scene->transport, true, false,
                                   &scene->plan, &err) == 0,
                   "%s", err.text);
-    open_thread(scene);
+    for (int i = 0; i < count; i++) {
+        open_thread(scene, i);
+    }
+}
+
+static void open_scene(struct scene *scene)
+{
+    open_threads(scene, 1);
 }
 
 static void close_scene(struct scene *scene)
 {
-    struct err err;
-    stream_thread_close(scene->thread, &err);
+    for (int i = 0; i < scene->thread_count; i++) {
+        if (scene->threads[i]) {
+            close_thread(scene, i);
+        }
+    }
     topic_plan_free(scene->plan);
     fake_unload(scene->described);
     scene->transport->class->close(scene->transport);
@@ -133,24 +258,54 @@ static void send(struct scene *scene, int count)
     }
 }
 
-static void step(struct scene *scene)
+/* A thread that gives up is started again by whoever watches the process. */
+static void step_thread(struct scene *scene, int number)
 {
     bool worked;
     struct err err;
+    if (!scene->threads[number]) {
+        open_thread(scene, number);
+        return;
+    }
+    if (stream_thread_step(scene->threads[number], 0, &worked, &err) == 0) {
+        return;
+    }
+    ck_assert_msg(scene->random && strstr(err.text, "Injected"), "seed %llu: %s", seed, err.text);
+    scene->deaths++;
+    close_thread(scene, number);
+}
+
+static void step(struct scene *scene)
+{
     clock_advance(&scene->clock, 1);
-    ck_assert_msg(stream_thread_step(scene->thread, 0, &worked, &err) == 0, "%s", err.text);
+    for (int i = 0; i < scene->thread_count; i++) {
+        step_thread(scene, i);
+    }
+}
+
+static bool all_idle(const struct scene *scene)
+{
+    int workers = 0;
+    for (int i = 0; i < scene->thread_count; i++) {
+        struct stream_thread *thread = scene->threads[i];
+        if (!thread || !stream_thread_idle(thread)) {
+            return false;
+        }
+        workers += stream_thread_worker_count(thread);
+    }
+    return workers == PARTITIONS;
 }
 
 static void run_until_idle(struct scene *scene)
 {
     for (int i = 0; i < 20000; i++) {
         step(scene);
-        if (stream_thread_joined(scene->thread) && stream_thread_worker_count(scene->thread) == PARTITIONS &&
-            stream_thread_idle(scene->thread)) {
+        if (all_idle(scene)) {
             return;
         }
+        clock_advance(&scene->clock, i > 100 ? 50 : 0); /* rests are over sooner */
     }
-    ck_abort_msg("seed %llu: the thread never came to rest", seed);
+    ck_abort_msg("seed %llu: the threads never came to rest", seed);
 }
 
 /* Every committed output: per key "1 1", "2 2", ... up to what was sent. */
@@ -172,6 +327,41 @@ static void check_outputs(struct scene *scene)
     }
     ck_assert_msg(total == scene->sent, "seed %llu: %lld results of %lld records", seed, (long long)total,
                   (long long)scene->sent);
+}
+
+static int64_t count_of(const struct scene *scene, int key)
+{
+    return scene->sent / KEYS + (key < scene->sent % KEYS);
+}
+
+/* The stores and the fold of the changelog hold what was sent. */
+static void check_stores(struct scene *scene)
+{
+    struct err err;
+    for (int i = 0; i < scene->thread_count; i++) {
+        for (int w = 0; w < stream_thread_worker_count(scene->threads[i]); w++) {
+            struct worker *worker = stream_thread_worker(scene->threads[i], w);
+            struct store *store = sqlite_store_driver.find(worker_stores(worker), "counts");
+            int64_t folded[KEYS] = {0};
+            struct record record;
+            int32_t p = worker_partition(worker);
+            for (int64_t o = 0; memory_transport_record(scene->transport, "app-counts-changelog", p, o, &record); o++) {
+                folded[record.key.data[3] - '0'] = strtol((const char *)record.value.data, NULL, 10);
+            }
+            for (int key = 0; key < KEYS; key++) {
+                char name[16];
+                struct store_entry entry;
+                bool found;
+                snprintf(name, sizeof(name), "key%d", key);
+                ck_assert_int_eq(sqlite_store_driver.get(store, slice_text(name), &found, &entry, &err), 0);
+                int64_t count = found ? strtol((const char *)entry.value.data, NULL, 10) : 0;
+                ck_assert_msg(count == 0 || count == count_of(scene, key), "seed %llu, key %d: %lld in the store", seed,
+                              key, (long long)count);
+                ck_assert_msg(count == folded[key], "seed %llu, key %d: the changelog has %lld, the store %lld", seed,
+                              key, (long long)folded[key], (long long)count);
+            }
+        }
+    }
 }
 
 START_TEST(every_record_is_counted_and_committed)
@@ -238,25 +428,23 @@ START_TEST(state_is_reused_after_a_restart_and_restored_without_the_files)
     for (int round = 0; round < 4; round++) {
         send(&scene, 100);
         run_until_idle(&scene);
-        struct err err;
-        ck_assert_int_eq(stream_thread_close(scene.thread, &err), 0);
+        ck_assert_int_eq(close_thread(&scene, 0), 0);
         if (round % 2 == 1) {
-            char command[128];
-            snprintf(command, sizeof(command), "rm -rf %s/*", scene.directory);
-            ck_assert_int_eq(system(command), 0);
+            delete_state(&scene, 0);
         }
-        open_thread(&scene);
+        open_thread(&scene, 0);
     }
     run_until_idle(&scene);
     check_outputs(&scene);
+    check_stores(&scene);
     close_scene(&scene);
 }
 END_TEST
 
-START_TEST(a_rebalance_keeps_the_workers_and_their_counts)
+START_TEST(rebalances_move_the_workers_with_their_counts)
 {
     struct scene scene;
-    open_scene(&scene);
+    open_threads(&scene, 2);
     for (int round = 0; round < 5; round++) {
         send(&scene, 100);
         step(&scene);
@@ -264,6 +452,7 @@ START_TEST(a_rebalance_keeps_the_workers_and_their_counts)
         run_until_idle(&scene);
     }
     check_outputs(&scene);
+    check_stores(&scene);
     close_scene(&scene);
 }
 END_TEST
@@ -280,7 +469,7 @@ START_TEST(a_failing_callback_ends_the_thread_and_commits_nothing_of_its_batch)
     bool worked;
     int result = 0;
     for (int i = 0; i < 10 && result == 0; i++) {
-        result = stream_thread_step(scene.thread, 0, &worked, &err);
+        result = stream_thread_step(scene.threads[0], 0, &worked, &err);
     }
     ck_assert_int_eq(result, -1);
     ck_assert_int_eq(err.code, ERR_SCRIPT);
@@ -289,12 +478,38 @@ START_TEST(a_failing_callback_ends_the_thread_and_commits_nothing_of_its_batch)
 }
 END_TEST
 
-/* Random faults at any call, random stops, restarts and rebalances. */
+static void strike_thread(struct scene *scene)
+{
+    int number = (int)(next_random(scene) % (uint64_t)scene->thread_count);
+    if (!scene->threads[number]) {
+        return;
+    }
+    switch (next_random(scene) % 12) {
+    case 0:
+        close_thread(scene, number);
+        break;
+    case 1:
+        kill_thread(scene, number);
+        break;
+    case 2:
+        kill_thread(scene, number);
+        delete_state(scene, number);
+        break;
+    case 3:
+        memory_transport_rebalance(scene->transport);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Random faults at any call, random stops, kills, losses of a directory and rebalances. */
 static int64_t simulate(void)
 {
     struct scene scene;
-    open_scene(&scene);
+    open_threads(&scene, 1 + (int)(seed % 2));
     run_until_idle(&scene);
+    scene.settings.drain_ms = 0;
     scene.random = seed * UINT64_C(0x9E3779B97F4A7C15) | 1;
     scene.percent = (int)(next_random(&scene) % 12);
     for (int round = 0; round < 25; round++) {
@@ -302,13 +517,13 @@ static int64_t simulate(void)
         for (int i = (int)(next_random(&scene) % 10); i > 0; i--) {
             step(&scene);
         }
-        if (next_random(&scene) % 8 == 0) {
-            memory_transport_rebalance(scene.transport);
-        }
+        clock_advance(&scene.clock, next_random(&scene) % 3 == 0 ? (int64_t)(next_random(&scene) % 6000) : 0);
+        strike_thread(&scene);
     }
     scene.random = 0;
     run_until_idle(&scene);
     check_outputs(&scene);
+    check_stores(&scene);
     int64_t faults = scene.faults;
     close_scene(&scene);
     return faults;
@@ -331,6 +546,5 @@ END_TEST
 
 UNIT_MAIN("stream_thread", every_record_is_counted_and_committed, one_fault_at_every_call_changes_nothing,
           p6_an_unknown_outcome_is_decided_by_the_committed_offsets,
-          state_is_reused_after_a_restart_and_restored_without_the_files,
-          a_rebalance_keeps_the_workers_and_their_counts,
+          state_is_reused_after_a_restart_and_restored_without_the_files, rebalances_move_the_workers_with_their_counts,
           a_failing_callback_ends_the_thread_and_commits_nothing_of_its_batch, simulation_by_seed)
