@@ -77,18 +77,19 @@ bool local_wait_sleep(struct local *local, struct local_wait *wait, int64_t dead
 {
     int64_t now = now_ns();
     int64_t until = now + step_ns(wait, now);
-    bool last = deadline >= 0 && until >= deadline;
-    struct timespec at = timespec_of(last ? deadline : until);
+    if (deadline >= 0 && now >= deadline) {
+        return false;
+    }
+    struct timespec at = timespec_of(deadline >= 0 && until > deadline ? deadline : until);
     pthread_mutex_lock(&local->wait_lock);
     int code = 0;
     while (code == 0 && !wait->woken && wait->seen == local->changes) {
         code = pthread_cond_timedwait(&local->changed, &local->wait_lock, &at);
     }
     bool woken = wait->woken;
-    bool news = wait->seen != local->changes;
     wait->woken = false;
     pthread_mutex_unlock(&local->wait_lock);
-    return !woken && (news || !last);
+    return !woken;
 }
 
 bool local_wait_idle(const struct local_wait *wait)

@@ -23,7 +23,8 @@ void local_wait_wake(struct local *local, struct local_wait *wait);
 int local_wait_changed(struct local *local, struct local_wait *wait, struct local_db *db, struct err *err);
 /* Monotonic time in ns until which a call with this timeout waits; negative: for ever. */
 int64_t local_wait_deadline(int timeout_ms);
-/* Sleeps until it is worth looking again. False: woken by local_wait_wake, or the deadline has passed. */
+/* Sleeps until it is worth looking again, at the latest until the deadline: what came shortly before it is not passed
+ * over. False: woken by local_wait_wake, or the deadline had passed at the call, and nothing was waited for. */
 bool local_wait_sleep(struct local *local, struct local_wait *wait, int64_t deadline);
 /* Whether nothing has happened for so long that buffers should be given back. */
 bool local_wait_idle(const struct local_wait *wait);
