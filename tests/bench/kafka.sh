@@ -96,4 +96,4 @@ memory_idle() { # nothing is left to read
 relay
 memory_idle
 echo "the Kafka transport alone:"
-TIDEMILL_TEST_BROKERS=$brokers "$tools/bench_kafka_relay"
+TIDEMILL_TEST_BROKERS=$brokers "$tools/bench_kafka_relay" 2> /dev/null
