@@ -24,7 +24,8 @@ struct program_class {
     int (*open)(struct instance *instance, struct node *const *nodes, int count, struct err *err);
     /* One protected entry for all records and timers that `body` passes to process and punctuate: an entry for each
      * costs more than the engine's own work. `body` gives 0, or -1 with its error in `err`. What a record raises jumps
-     * over it, so `body` keeps what is to be known afterwards in `data`, and no memory and no lock of its own. */
+     * over it, so `body` keeps what is to be known afterwards in `data`, and no memory and no lock of its own; a
+     * record that it processes is still named by the error, and so never lies in its own frame. */
     int (*round)(struct instance *instance, int (*body)(void *data, struct err *err), void *data, struct err *err);
     /* The protected entry of a record, outside of a round: makes the item and runs the source node. ERR_SKIP never
      * leaves it: policies are applied inside. A failure is ERR_FATAL with the place in the script and the record's

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UNIT_TIMEOUT_S 120 /* for machines under load and sanitizers; no test measures time */
+#define UNIT_TIMEOUT_S 300 /* for machines under load and sanitizers; no test measures time */
 
 static inline int unit_run(const char *name, const TTest *const *tests, size_t count)
 {

