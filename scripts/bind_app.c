@@ -101,7 +101,7 @@ static void default_dead_letter(lua_State *L)
     }
 }
 
-/* What tidemill.lua needs to know of the settings, the command line's included. [-0, +1, -] */
+/* What the DSL needs to know of the settings, the command line's included. [-0, +1, -] */
 static void push_settings(lua_State *L)
 {
     static const char *const policies[] = {

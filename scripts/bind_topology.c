@@ -6,8 +6,8 @@
 #include "base/memory.h"
 #include "scripts/bind_app.h"
 #include "scripts/bind_log.h"
+#include "scripts/dsl.h"
 #include "scripts/operator.h"
-#include "tidemill_lua.h"
 
 /* ---- arguments ---- */
 
@@ -316,11 +316,8 @@ static const luaL_Reg functions[] = {
 
 void bind_topology_open(lua_State *L)
 {
-    if (luaL_loadbufferx(L, tidemill_lua, sizeof(tidemill_lua) - 1, "=tidemill", "t")) {
-        lua_error(L);
-    }
     luaL_newlib(L, functions);
     bind_app_install(L);
     bind_log_install(L);
-    lua_call(L, 1, 1);
+    dsl_run(L);
 }

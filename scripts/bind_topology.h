@@ -1,4 +1,4 @@
-/* The module "tidemill": tidemill.lua, and the table `core` of C functions that it is built on.
+/* The module "tidemill": the table `core` of C functions, and the DSL (scripts/dsl) that is built on it.
  *
  * Ownership: nodes belong to the graph, texts given here are copied into the host's memory.
  */
@@ -7,7 +7,7 @@
 
 #include "scripts/host.h"
 
-/* Runs tidemill.lua and pushes what it gives to scripts. Once per state (require keeps it). [-0, +1, e] */
+/* Runs the DSL and pushes what it gives to scripts. Once per state (require keeps it). [-0, +1, e] */
 void bind_topology_open(lua_State *L);
 
 #endif

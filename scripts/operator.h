@@ -14,7 +14,7 @@ struct operator {
     struct op op;
     const char *usage;  /* "stream:filter(function(key, value, rec) return boolean end [, options])"; NULL: internal */
     const char *text;   /* what it does, for the reference page */
-    /* Reads the table at `options` (functions, codecs, names as tidemill.lua put them there) and fills node->state. Runs while the
+    /* Reads the table at `options` (functions, codecs, names as the DSL put them there) and fills node->state. Runs while the
      * script is being built. [-0, +0, e] */
     void (*create)(lua_State *L, struct node *node, int options);
 };

@@ -1,4 +1,4 @@
-/* Errors of the building blocks in scripts/tidemill.lua: each names the line of the user and what to do. */
+/* Errors of the building blocks in scripts/dsl: each names the line of the user and what to do. */
 #include "support.h"
 
 static const struct {
