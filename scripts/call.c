@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 
 #define STACK_ROOM 40  /* for what the entry, a callback and the treatment of its error push */
@@ -310,6 +311,7 @@ bool call_run(struct node *node, struct item *item, int arguments, int results)
     bool done = true;
     host->node = node;
     uint64_t before = limits_begin(&host->limits);
+    FAILPOINT(SCRIPT);
     if (fails_at_once(node)) {
         lua_call(host->L, arguments, results);
     } else {

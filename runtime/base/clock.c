@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/failpoint.h"
+
 #define MS_PER_SECOND 1000
 #define MS_PER_MINUTE (60 * MS_PER_SECOND)
 #define MS_PER_HOUR (60 * MS_PER_MINUTE)
@@ -20,7 +22,7 @@ int64_t clock_wall_ms(const struct clock *clock)
     }
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * MS_PER_SECOND + now.tv_nsec / NS_PER_MS;
+    return (int64_t)now.tv_sec * MS_PER_SECOND + now.tv_nsec / NS_PER_MS + FAILPOINT_SHIFT_MS();
 }
 
 int64_t clock_monotonic_ns(const struct clock *clock)

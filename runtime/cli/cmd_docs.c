@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "base/metric.h"
 #include "cli/command.h"
@@ -97,14 +98,29 @@ static void fill_errors(struct bytes *out)
     }
 }
 
+static void fill_failpoints(struct bytes *out)
+{
+    bytes_append_text(out,
+                      "Compiled in by `-DTIDEMILL_FAILPOINTS=ON` only, for the crash tests: "
+                      "`TIDEMILL_FAILPOINTS=c8:3:kill` ends the process the third time it passes `c8`. The form is "
+                      "`NAME:NTH:ACTION[,...]`; `~N` is a random one of the first N; actions are `kill`, `stop`, "
+                      "`sleep=MS`, `error` (where the table says that it can fail) and, for `clock`, `shift=MS`.\n\n"
+                      "| Name | Where | A process that died there |\n|---|---|---|\n");
+    for (size_t i = 0; i < FAILPOINT_COUNT; i++) {
+        const struct failpoint_row *row = &failpoint_table[i];
+        bytes_append_format(out, "| `%s` | %s | %s |\n", row->name, row->where, row->recovery);
+    }
+}
+
 static const struct page {
     const char *name;
     const char *title;
     void (*fill)(struct bytes *out);
 } pages[] = {
-    {"commands", "Commands", fill_commands},    {"options", "Options of an app", fill_options},
-    {"operators", "Operators", fill_operators}, {"codecs", "Codecs", fill_codecs},
-    {"metrics", "Metrics", fill_metrics},       {"errors", "Errors and exit statuses", fill_errors},
+    {"commands", "Commands", fill_commands},       {"options", "Options of an app", fill_options},
+    {"operators", "Operators", fill_operators},    {"codecs", "Codecs", fill_codecs},
+    {"metrics", "Metrics", fill_metrics},          {"errors", "Errors and exit statuses", fill_errors},
+    {"failpoints", "Failpoints", fill_failpoints},
 };
 #define PAGE_COUNT (sizeof pages / sizeof pages[0])
 
@@ -211,13 +227,14 @@ static const struct option options[] = {
 };
 /* clang-format on */
 
-static const char *const words[] = {"commands", "options", "operators", "codecs", "metrics", "errors", NULL};
+static const char *const words[] = {"commands", "options", "operators",  "codecs",
+                                    "metrics",  "errors",  "failpoints", NULL};
 static const struct option_table table = {"tidemill docs", options, sizeof options / sizeof options[0]};
 
 const struct command cmd_docs = {
     .name = "docs",
     .usage = "[PAGE] [options]",
-    .text = "Prints the reference as Markdown: commands, options, operators, codecs, metrics, errors.",
+    .text = "Prints the reference as Markdown: commands, options, operators, codecs, metrics, errors, failpoints.",
     .example = "tidemill docs operators\n"
                "tidemill docs --list",
     .words = words,

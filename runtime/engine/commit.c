@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -41,6 +42,7 @@ static enum err_class flush(struct round *round)
 
 static enum err_class produce_changelogs(struct round *round)
 {
+    FAILPOINT(FLUSHED);
     for (size_t i = 0; i < round->count; i++) {
         if (worker_dirty(round->workers[i]) && worker_produce_changelog(round->workers[i], round->err)) {
             return failed(round);
@@ -76,11 +78,13 @@ static enum err_class commit_stores(struct round *round)
     struct err later;
     struct err *err = round->err;
     struct worker *broken = NULL;
+    FAILPOINT(COMMITTED);
     for (size_t i = 0; i < round->count; i++) {
         if (worker_dirty(round->workers[i]) && worker_commit_store(round->workers[i], err)) {
             broken = broken ? broken : round->workers[i];
             err = &later;
         }
+        FAILPOINT(STORE_COMMITTED);
     }
     round->commit->broken = broken;
     return broken ? ERR_FATAL : ERR_NONE;
@@ -89,6 +93,7 @@ static enum err_class commit_stores(struct round *round)
 static enum err_class abort_transaction(struct round *round)
 {
     struct commit *commit = round->commit;
+    FAILPOINT(ABORTING);
     return commit->transport->abort(commit->session, round->err) ? failed(round) : ERR_NONE;
 }
 
@@ -96,6 +101,7 @@ static enum err_class recover(struct round *round)
 {
     struct commit *commit = round->commit;
     commit->recoveries++;
+    FAILPOINT(RECOVERING);
     log_event(LOG_WARN, "outcome of a commit is not known, recovering", log_text("reason", round->err->text));
     return commit->transport->recover(commit->session, round->err) ? failed(round) : ERR_NONE;
 }
@@ -142,6 +148,7 @@ static struct standing count_found(const struct round *round, const struct posit
 static enum err_class compare(struct round *round)
 {
     struct commit *commit = round->commit;
+    FAILPOINT(COMPARING);
     collect_positions(round);
     if (commit->count == 0) {
         return anything_dirty(round->workers, round->count) ? ERR_FENCED : ERR_ABORT;
@@ -162,6 +169,7 @@ static enum err_class compare(struct round *round)
 
 static enum err_class rewind_workers(struct round *round)
 {
+    FAILPOINT(REWINDING);
     for (size_t i = 0; i < round->count; i++) {
         if (worker_rewind(round->workers[i], round->err)) {
             return failed(round);

@@ -2,12 +2,16 @@
  *
  * The order is P5: flush operators -> produce changelogs -> transaction (outputs, changelogs, positions) -> stores.
  *
- * | died after              | what recovery finds and does                                           |
- * |-------------------------|------------------------------------------------------------------------|
- * | flush, changelogs       | no commit: the transaction is aborted, the input is processed again    |
- * | positions sent          | the group's offsets say whether it was committed; both are safe (P6)   |
- * | the transaction         | the stores are behind: they replay the changelog, the input is not     |
- * | some stores' commits    | the same for the others                                                |
+ * | died                               | what recovery finds and does                                         |
+ * |------------------------------------|----------------------------------------------------------------------|
+ * | before the end was asked for:      | no commit: the transaction is aborted, the input is processed again  |
+ * | c1 c2 c3 c4 c5 c6                  |                                                                      |
+ * | it was asked for: c7               | the group's offsets say whether it was committed; both are safe (P6) |
+ * | after the transaction: c8 c9       | the stores are behind: they replay the changelog, the input is not   |
+ * | after some stores' commits: c10    | the same for the others                                              |
+ * | in ABORT, RECOVER, COMPARE, REWIND | as if it had died before, or in, the transaction                     |
+ *
+ * The names are those of base/failpoint.h, which has a row for every place where the crash tests end a process.
  *
  *      FLUSH -> CHANGELOG -> TRANSACTION -> STORES -> (done)
  *        \         |             |  \

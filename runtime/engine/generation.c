@@ -1,3 +1,4 @@
+#include "base/failpoint.h"
 #include "engine/generation.h"
 
 #include "base/clock.h"
@@ -43,6 +44,7 @@ static int mark_partition(struct marking *marking, const char *topic, int32_t pa
         .timestamp = clock_wall_ms(marking->clock),
         .offset = -1,
     };
+    FAILPOINT(MARKER);
     /* At once, before another process that starts at this moment can find the partition empty, too. */
     return class->produce(marking->session, output, partition, &marker, err) ||
                    class->commit(marking->session, NULL, 0, err)

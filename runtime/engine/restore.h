@@ -9,6 +9,12 @@
  * A failure of a store is ERR_FENCED: the worker is to be closed and opened again. Brokers that don't answer are waited
  * for; a refusal is ERR_FATAL / ERR_TOPIC.
  *
+ * | died                               | what recovery finds and does                                         |
+ * |------------------------------------|----------------------------------------------------------------------|
+ * | in a batch: c12                    | replays from where progress was last saved; entries are whole values |
+ * | saving progress: restore-save      | the same, or from the new place                                      |
+ * | emptying a store: wipe, c15        | files that don't belong together, or none: rebuilds from the start   |
+ *
  * Ownership: from restorer_start until restorer_finished hands it back, the worker's stores and its changelogs' offsets
  * and generations belong to the restoring thread; everything else of the worker stays with the stream thread, which
  * gives it no input meanwhile.

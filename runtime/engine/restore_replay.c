@@ -2,6 +2,7 @@
 #include <ck_pr.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/restore_int.h"
@@ -40,6 +41,7 @@ int restore_save(struct restoration *restoration, bool complete)
     }
     restoration->unsaved_records = 0;
     restoration->unsaved_bytes = 0;
+    FAILPOINT(RESTORE_SAVE);
     if (worker_commit_restored(restoration->worker, complete, &restoration->err)) {
         return fail_store(restoration);
     }
@@ -217,7 +219,9 @@ static int apply(struct restorer *restorer, struct restoration *restoration, int
     restoration->unsaved_records += (int64_t)count;
     restoration->replays[index].position = records[count - 1].offset + 1;
     metric_add(worker_metrics(restoration->worker), METRIC_RESTORED_RECORDS, (int64_t)count);
-    return restorer->config.stores->restore(store, entries, filled, &restoration->err) ? fail_store(restoration) : 0;
+    bool failed = restorer->config.stores->restore(store, entries, filled, &restoration->err) ||
+                  FAILPOINT_FAILS(RESTORED, &restoration->err);
+    return failed ? fail_store(restoration) : 0;
 }
 
 /* Records of one partition come in runs; each run goes into its store at once. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/stream_thread_int.h"
@@ -147,6 +148,7 @@ static int drain(struct stream_thread *thread, struct err *err)
     if (thread->failed || thread->leave || !thread->session) {
         return 0;
     }
+    FAILPOINT(DRAIN);
     int64_t waited_ms = 0;
     enum commit_step end = stream_thread_run_commit(thread, err);
     while (end == COMMIT_WAITING && waited_ms < thread->config.settings->drain_ms / 2) {
@@ -517,6 +519,7 @@ static int work(struct stream_thread *thread, bool *worked, struct err *err)
 static int phases(struct stream_thread *thread, int timeout_ms, bool *worked, struct err *err)
 {
     int result = thread->transport->poll(thread->session, poll_timeout(thread, timeout_ms), err);
+    FAILPOINT(POLLED);
     if (thread->failed || thread->leave) {
         *err = thread->reason;
         err->class = thread->failed ? ERR_FATAL : ERR_FENCED;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/stream_thread_int.h"
@@ -113,6 +114,7 @@ static int add_worker(struct stream_thread *thread, int subtopology, int32_t par
         memory_grow(thread->workers, thread->worker_count, &thread->worker_capacity, sizeof(*thread->workers));
     thread->workers[thread->worker_count++] = *worker;
     log_worker(thread, *worker, "worker opened");
+    FAILPOINT(OPENED);
     return 0;
 }
 
@@ -270,6 +272,7 @@ int stream_thread_on_assigned(void *self, const struct assigned *list, size_t co
     struct stream_thread *thread = self;
     metric_add(thread->metrics, METRIC_REBALANCES, 1);
     thread->trouble.rest_until_ns = 0;
+    FAILPOINT(ASSIGNED);
     if (take_given(thread, list, count, err)) {
         return refuse_given(thread, err);
     }
@@ -332,6 +335,7 @@ int stream_thread_on_revoked(void *self, const struct assigned *list, size_t cou
     } else {
         keep_workers(thread);
     }
+    FAILPOINT(REVOKED);
     if (!everything) { /* a topic was deleted, say: the inputs that stay are asked for anew, with all the rest */
         thread->leave = true;
         err_set(&thread->reason, ERR_FENCED, ERR_TOPIC, "Some of the partitions were taken away.");

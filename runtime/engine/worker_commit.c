@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "engine/restore.h"
 #include "engine/worker_int.h"
@@ -171,6 +172,7 @@ static int produce_change(void *self, struct store *store, const struct store_en
     }
     const struct transport_class *transport = worker->config.transport;
     struct session *session = worker->config.session;
+    FAILPOINT(CHANGELOG);
     if (!changelog->output && transport->output(session, changelog->topic, &changelog->output, NULL, err)) {
         return -1;
     }

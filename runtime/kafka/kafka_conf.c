@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
+
 #define LEAVE_GROUP 13 /* ApiKeys */
 #define END_TXN 26
 #define SYSLOG_WARNING 4 /* as the library numbers its log levels */
@@ -113,6 +115,7 @@ static rd_kafka_resp_err_t count_request(rd_kafka_t *rk, int socket, const char 
     if (key == END_TXN || key == LEAVE_GROUP) {
         struct kafka_client *client = opaque;
         atomic_fetch_add(&client->end_count, 1);
+        FAILPOINT(ENDING);
     }
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }

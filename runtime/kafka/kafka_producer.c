@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 
 #define INIT_ROUND_MS 5000
@@ -44,6 +45,7 @@ static int broken(struct kafka_producer *producer, rd_kafka_resp_err_t code, con
 static int init_transactions(struct session *session, struct err *err)
 {
     struct kafka_producer *producer = &session->producer;
+    FAILPOINT(INIT);
     for (;;) {
         rd_kafka_error_t *error = rd_kafka_init_transactions(producer->rk, INIT_ROUND_MS);
         if (error == NULL) {
@@ -286,9 +288,11 @@ static int commit_transaction(struct session *session, const struct position *po
     if (kafka_producer_begin(session, err) != 0 || flush(session, err) != 0 || check_deliveries(producer, err) != 0) {
         return -1;
     }
+    FAILPOINT(PRODUCED);
     if (count > 0 && send_offsets(session, positions, count, err) != 0) {
         return err->class == ERR_FENCED ? fenced(session, err) : -1;
     }
+    FAILPOINT(OFFSETS);
     if (end_transaction(session, rd_kafka_commit_transaction, "Committing a Kafka transaction", err) != 0) {
         return err->class == ERR_FENCED ? fenced(session, err) : -1;
     }

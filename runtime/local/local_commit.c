@@ -1,5 +1,6 @@
 #include "local/local_commit.h"
 
+#include "base/failpoint.h"
 #include "local/local_batch.h"
 #include "local/local_maintenance.h"
 #include "local/local_wait.h"
@@ -63,13 +64,17 @@ static int begin(struct local *local, struct err *err)
 static int flush_pages(struct local *local, struct err *err)
 {
     int code = sqlite3_db_cacheflush(local->writer.handle);
+    if (FAILPOINT_FAILS(LOG_PAGES, err)) {
+        return -1;
+    }
     return code == SQLITE_OK ? 0 : local_db_fail_code(&local->writer, code, err);
 }
 
 static int commit_transaction(struct local *local, struct err *err)
 {
     struct local_db *db = &local->writer;
-    if (local_db_exec(db, SQL_COMMIT, err) == 0) {
+    if (!FAILPOINT_FAILS(LOG_COMMIT, err) && local_db_exec(db, SQL_COMMIT, err) == 0) {
+        FAILPOINT(ENDING);
         local_wait_announce(local);
         return 0;
     }
@@ -172,6 +177,7 @@ static int append_batches(struct local_db *db, struct local_append *append, int6
             return -1;
         }
         append->end = batch.last_offset + 1;
+        FAILPOINT(LOG_BATCH);
     }
     return 0;
 }
@@ -227,6 +233,7 @@ static int run_request(struct local_db *db, struct local_request *request, int64
             return -1;
         }
     }
+    FAILPOINT(OFFSETS);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "local/local_compact.h"
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "local/local_commit.h"
 #include "local/local_cursor.h"
@@ -262,6 +263,7 @@ static int rewrite_all(struct compaction *compaction, struct err *err)
         if (local_commit_end(local, more < 0 ? -1 : 0, err) != 0) {
             return -1;
         }
+        FAILPOINT(COMPACTION);
     }
     if (local_commit_begin(local, err) != 0) {
         return -1;

@@ -1,6 +1,7 @@
 #include "local/local_db.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "local/local_lock.h"
 
@@ -234,6 +235,7 @@ void local_db_checkpoint(struct local_db *db, bool restart)
     int64_t deadline = clock_monotonic_ns(&CLOCK_SYSTEM) + CHECKPOINT_WAIT_MS * INT64_C(1000000);
     int code = SQLITE_OK;
     sqlite3_busy_handler(db->handle, wait_a_moment, &deadline);
+    FAILPOINT(CHECKPOINT);
     do { /* for a checkpoint of somebody else the busy handler is not called */
         code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);
     } while (code == SQLITE_BUSY && restart && wait_a_moment(&deadline, 0));

@@ -1,5 +1,6 @@
 #include "local/local_retention.h"
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "local/local_commit.h"
 
@@ -56,6 +57,7 @@ static int remove_batches(struct local_db *db, int64_t id, const struct removal 
     if (local_db_run(db, SQL_BATCH_DELETE, range, 3, err) != 0) {
         return -1;
     }
+    FAILPOINT(RETENTION);
     return local_db_run(db, SQL_PARTITION_TRIMMED, (int64_t[]){id, removal->end, removal->bytes}, 3, err);
 }
 

@@ -1,5 +1,6 @@
 #include "local/local_session.h"
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "local/local_commit.h"
 #include "local/local_cursor.h"
@@ -507,6 +508,7 @@ int local_session_commit(struct session *session, const struct position *positio
     if (request.append_count == 0 && count == 0) {
         return 0;
     }
+    FAILPOINT(PRODUCED);
     if (local_commit(session->local, &request, err) != 0) {
         return -1;
     }

@@ -1,5 +1,6 @@
 #include "local/local_topic.h"
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "local/local_batch.h"
 #include "local/local_commit.h"
@@ -193,6 +194,7 @@ int local_topic_create(struct transport *transport, const struct topic_spec *spe
     int result = local_topic_find(&local->writer, spec->name, &topic, err);
     if (result == 0) {
         result = insert_topic(&local->writer, spec, clock_wall_ms(local->clock), err);
+        FAILPOINT(LOG_TOPIC);
     }
     return local_commit_end(local, result < 0 ? -1 : 0, err);
 }

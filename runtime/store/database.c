@@ -1,5 +1,6 @@
 #include "store/database.h"
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "store/store_sql.h"
 
@@ -117,6 +118,7 @@ struct slice database_column_slice(sqlite3_stmt *statement, int column)
 
 static int run_checkpoint(struct database *database, int mode, bool *complete, struct err *err)
 {
+    FAILPOINT(CHECKPOINT);
     int frames = 0;
     int moved = 0;
     int result = sqlite3_wal_checkpoint_v2(database->handle, NULL, mode, &frames, &moved);

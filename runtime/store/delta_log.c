@@ -1,5 +1,6 @@
 #include "store/delta_log.h"
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "store/store_sql.h"
 
@@ -128,7 +129,7 @@ static int write_rows(struct delta_log *log, const struct delta_log_row *rows, s
             return -1;
         }
     }
-    return database_run(&log->database, log->commit, err);
+    return FAILPOINT_FAILS(STORE_COMMIT, err) ? -1 : database_run(&log->database, log->commit, err);
 }
 
 int delta_log_append(struct delta_log *log, const struct delta_log_row *rows, size_t count, int64_t merged,

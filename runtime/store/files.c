@@ -1,6 +1,7 @@
 #include "store/files.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/delta.h"
@@ -223,6 +224,7 @@ static void quarantine(const char *directory, const char *reason)
     }
     for (size_t i = 0; i < COUNT(names); i++) {
         move_file(directory, names[i], now, reason);
+        FAILPOINT(QUARANTINE);
     }
 }
 
@@ -263,6 +265,7 @@ int files_delete(const char *directory, struct err *err)
         if (failed != 0) {
             return -1;
         }
+        FAILPOINT(WIPE);
     }
     return 0;
 }

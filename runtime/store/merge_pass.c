@@ -1,6 +1,7 @@
 #include "store/merge_pass.h"
 
 #include "base/arena.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "store/delta.h"
 #include "store/delta_log.h"
@@ -143,6 +144,7 @@ static int write_changes(const struct merge_pass_config *config, struct batch *b
         }
         bool repeats = previous != NULL && previous->store == change->store && slice_equal(previous->key, change->key);
         previous = change;
+        FAILPOINT(MERGE_ROWS);
         if (!repeats && !is_expired(batch, change) && put_change(batch, change, err) != 0) {
             return -1;
         }
@@ -166,6 +168,7 @@ static int write_batch(const struct merge_pass_config *config, struct batch *bat
     if (batch->count > 0) {
         qsort(batch->changes, batch->count, sizeof *batch->changes, compare_changes);
     }
+    FAILPOINT(MERGE);
     if (rows_begin(batch->rows, err) != 0) {
         return -1;
     }
@@ -174,6 +177,7 @@ static int write_batch(const struct merge_pass_config *config, struct batch *bat
         result = write_changes(config, batch, err);
     }
     if (result == 0) {
+        FAILPOINT(MERGE_COMMIT);
         result = rows_commit(batch->rows, batch->last, bytes_slice(&batch->meta), err);
     }
     if (result != 0) {
@@ -220,6 +224,7 @@ static int run(const struct merge_pass_config *config, struct delta_log *log, st
     if (result < 0 || config->cancelled(config->self)) {
         return result < 0 ? -1 : 0;
     }
+    FAILPOINT(MERGED);
     return database_truncate_wal(&rows->database, err) != 0 ? -1 : database_checkpoint(&log->database, err);
 }
 
