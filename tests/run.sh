@@ -2,7 +2,8 @@
 # Runs the test suites and prints a table. Usage: run.sh [suite...]; BUILD and JOBS come from the Makefile.
 #
 # A suite is a function below. It ends with 0 (passed), 77 (skipped: something it needs can't be had) or anything else
-# (failed). With TIDEMILL_NO_SKIP=1, as in CI, a skipped suite counts as failed.
+# (failed). With TIDEMILL_NO_SKIP=1, as in CI, a skipped suite counts as failed. What failed is shown once more at the
+# end, the last lines of each failure, because often only the end of the output is kept.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
@@ -16,7 +17,9 @@ configure() { # directory, cmake options
     [ -f "$directory/build.ninja" ] || cmake -S . -B "$directory" -G Ninja "$@" > /dev/null
 }
 
-ctest_in() { # directory, further ctest options; what failed is shown whole
+failures() { awk -v lines="$1" -f tests/support/failures.awk "$2"; } # lines of each failure, log
+
+ctest_in() { # directory, further ctest options
     local directory=$1 status
     shift
     ctest --test-dir "$directory" --output-on-failure --no-tests=error -j "$JOBS" "$@" > "$directory/ctest.log" 2>&1
@@ -24,9 +27,18 @@ ctest_in() { # directory, further ctest options; what failed is shown whole
     if [ $status -eq 0 ]; then
         grep -E 'tests passed|passed,' "$directory/ctest.log"
     else
-        grep -vE '^ *Start |Passed +[0-9.]+ sec' "$directory/ctest.log" | tail -n 300
+        failures 100 "$directory/ctest.log"
+        sed -n '/% tests passed/,$p' "$directory/ctest.log"
     fi
     return $status
+}
+
+examples_with() { # program
+    local output
+    output=$("$1" test examples 2>&1) && echo "$output" && return
+    echo "FAILED examples"
+    sed 's/^/    /' <<< "$output"
+    return 1
 }
 
 build() {
@@ -34,17 +46,19 @@ build() {
 }
 lint() { tests/lint/run.sh "$BUILD/tidemill"; }
 unit() { ctest_in "$BUILD" -R '^unit/'; }
-vectors() { ctest_in "$BUILD" -R '^vectors' -V; }
-examples() { "$BUILD/tidemill" test examples; }
+vectors() { ctest_in "$BUILD" -R '^vectors' && grep 'passed,' "$BUILD/Testing/Temporary/LastTest.log"; }
+examples() { examples_with "$BUILD/tidemill"; }
 cli() { tests/cli/run.sh "$BUILD/tidemill"; }
 tutorial() { tests/examples/docs.sh "$BUILD/tidemill" && tests/examples/tutorial.sh "$BUILD/tidemill"; }
 flights() { tests/examples/flights.sh "$BUILD/tidemill"; }
 kafka() { tests/kafka/run.sh "$BUILD"; }
 address() {
     configure "$BUILD-address" -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DSANITIZE=address;undefined" &&
-        cmake --build "$BUILD-address" --parallel "$JOBS" &&
-        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest_in "$BUILD-address" &&
-        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$BUILD-address/tidemill" test examples
+        cmake --build "$BUILD-address" --parallel "$JOBS" || return 1
+    local -x UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+    local result=0
+    examples_with "$BUILD-address/tidemill" || result=1
+    ctest_in "$BUILD-address" && return "$result"
 }
 thread() {
     configure "$BUILD-thread" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSANITIZE=thread &&
@@ -53,6 +67,20 @@ thread() {
 }
 fuzz() { tests/fuzz/run.sh "${FUZZ_SECONDS:-5}"; }
 
+show_failures() { # suite, its log
+    local text
+    text=$(failures 12 "$2")
+    echo
+    echo "-- $1 failed:"
+    if [ -n "$text" ]; then
+        echo "$text"
+    else
+        tail -n 20 "$2"
+    fi
+}
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 names=() results=() seconds=() failed=0 skipped=0
 for suite in $suites; do
     case " $all_suites " in
@@ -61,8 +89,8 @@ for suite in $suites; do
     esac
     echo "== $suite"
     began=$SECONDS
-    "$suite"
-    status=$?
+    "$suite" 2>&1 | tee "$logs/$suite"
+    status=${PIPESTATUS[0]}
     case $status in
     0) result=passed ;;
     77)
@@ -76,6 +104,9 @@ for suite in $suites; do
     [ "$suite" = build ] && [ "$status" -ne 0 ] && break
 done
 
+for i in "${!names[@]}"; do
+    [ "${results[$i]}" = FAILED ] && show_failures "${names[$i]}" "$logs/${names[$i]}"
+done
 echo
 for i in "${!names[@]}"; do
     printf '%-10s %-8s %5d s\n' "${names[$i]}" "${results[$i]}" "${seconds[$i]}"

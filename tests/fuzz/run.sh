@@ -19,8 +19,8 @@ for fuzzer in $fuzzers; do
         $([ -d "$seeds" ] && echo "$seeds") > "$build/$fuzzer.log" 2>&1; then
         echo "$fuzzer: $(sed -n 's/^stat::number_of_executed_units: *//p' "$build/$fuzzer.log") inputs, none bad"
     else
-        echo "$fuzzer: FAILED"
-        tail -n 40 "$build/$fuzzer.log"
+        echo "FAILED $fuzzer"
+        tail -n 40 "$build/$fuzzer.log" | sed 's/^/    /'
         failed=1
     fi
 done

@@ -131,13 +131,13 @@ static inline void scene_step(void)
 
 static inline void scene_settle(void)
 {
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 20000; i += !scene.restoring_thread) {
         scene_step();
         if (stream_thread_idle(scene.thread)) {
             return;
         }
         if (scene.restoring_thread) {
-            clock_sleep_ms(1);
+            clock_sleep_ms(1); /* the restorer takes its time: check's limit is the only one */
         }
     }
     ck_abort_msg("the thread never came to rest");
