@@ -184,6 +184,12 @@ bool failpoint_fails(enum failpoint point, struct err *err)
     return true;
 }
 
+int64_t failpoint_number(const char *variable, int64_t otherwise)
+{
+    const char *text = getenv(variable);
+    return text != NULL ? strtoll(text, NULL, 10) : otherwise;
+}
+
 int64_t failpoint_shift_ms(void)
 {
     failpoint_pass(FAILPOINT_CLOCK);

@@ -6,6 +6,10 @@
  * goes on that much later. A list that can't be read ends the process with status 2, so that no test passes for its
  * misspelling.
  *
+ * TIDEMILL_MERGE_BYTES, TIDEMILL_MAINTENANCE_MS, TIDEMILL_CHECKPOINT_BYTES, TIDEMILL_COMPACT_BYTES and
+ * TIDEMILL_PROGRESS_RECORDS lower the limits at which merges, rounds of retention and compaction, checkpoints and the
+ * saving of restored state begin.
+ *
  * Every name, where it stands, and what recovery does after a death there is a row of the table below; `tidemill docs
  * failpoints` prints it.
  *
@@ -99,15 +103,20 @@ bool failpoint_fails(enum failpoint point, struct err *err);
 /* By how much the wall clock is off now. */
 int64_t failpoint_shift_ms(void);
 
+/* A limit that a test sets lower, so that what it starts happens often: the number in that environment variable. */
+int64_t failpoint_number(const char *variable, int64_t otherwise);
+
 #define FAILPOINT(identifier) failpoint_pass(FAILPOINT_##identifier)
 #define FAILPOINT_FAILS(identifier, err) failpoint_fails(FAILPOINT_##identifier, err)
 #define FAILPOINT_SHIFT_MS() failpoint_shift_ms()
+#define FAILPOINT_NUMBER(variable, otherwise) failpoint_number(variable, otherwise)
 
 #else
 
 #define FAILPOINT(identifier) ((void)0)
 #define FAILPOINT_FAILS(identifier, err) ((void)(err), false)
 #define FAILPOINT_SHIFT_MS() 0
+#define FAILPOINT_NUMBER(variable, otherwise) (otherwise)
 
 #endif
 

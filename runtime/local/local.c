@@ -1,5 +1,6 @@
 #include "local/local.h"
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "local/local_batch.h"
 #include "local/local_int.h"
@@ -10,7 +11,7 @@
 
 #define READ_AHEAD_DEFAULT ((size_t)1024 * 1024)
 #define BATCH_DEFAULT ((size_t)256 * 1024)
-#define MAINTENANCE_DEFAULT_MS 30000
+#define MAINTENANCE_DEFAULT_MS FAILPOINT_NUMBER("TIDEMILL_MAINTENANCE_MS", 30000)
 
 static const struct clock system_clock = {false, 0};
 

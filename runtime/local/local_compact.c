@@ -11,7 +11,7 @@
 #define KEYS_BYTES                                                                                                     \
     ((size_t)32 * 1024 * 1024)            /* memory for the keys of one round; what is left over waits for the next */
 #define PIECE_BYTES ((size_t)1024 * 1024) /* read and rewritten in one transaction */
-#define DIRTY_MIN (INT64_C(1) * 1024 * 1024)
+#define DIRTY_MIN FAILPOINT_NUMBER("TIDEMILL_COMPACT_BYTES", INT64_C(1) * 1024 * 1024)
 #define TAKE 256
 
 struct compaction {

@@ -1,5 +1,6 @@
 #include "local/local_maintenance.h"
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "local/local_compact.h"
@@ -12,7 +13,7 @@
 
 /* The write-ahead log is copied into the file in the background from the first limit on, and by the committing thread
  * itself from the second: a background copy never catches up with a thread that writes without pause. */
-#define CHECKPOINT_BYTES (INT64_C(8) * 1024 * 1024)
+#define CHECKPOINT_BYTES FAILPOINT_NUMBER("TIDEMILL_CHECKPOINT_BYTES", INT64_C(8) * 1024 * 1024)
 #define CHECKPOINT_NOW_BYTES (INT64_C(48) * 1024 * 1024)
 
 struct local_maintenance {

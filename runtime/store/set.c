@@ -1,5 +1,6 @@
 #include "store/set.h"
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "store/files.h"
 #include "store/meta.h"
@@ -8,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define MERGE_BYTES INT64_C(33554432)
+#define MERGE_BYTES FAILPOINT_NUMBER("TIDEMILL_MERGE_BYTES", INT64_C(33554432))
 #define CAP_BYTES INT64_C(268435456)
 
 static int check_specs(const struct store_config *config, struct err *err)
