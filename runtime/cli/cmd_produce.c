@@ -16,7 +16,9 @@
 #define COMMIT_RECORDS 50000
 #define COMMIT_BYTES ((int64_t)8 << 20)
 #define COMMIT_TIMEOUT_MS 60000
-#define IDLE_MS 100 /* a pipe that gives nothing for so long has what it gave committed */
+#define COMMIT_MS 500 /* nothing waits longer, however slowly the lines come */
+#define IDLE_MS 100   /* a pipe that gives nothing for so long has what it gave committed */
+#define NS_PER_MS INT64_C(1000000)
 #define RETRY_MS 500
 #define RETRIES 60
 #define REPORTED_MAX 10 /* bad lines shown one by one */
@@ -53,8 +55,9 @@ struct loader {
     int64_t bytes;    /* of keys and values of those */
     int64_t open;     /* records since the last commit */
     int64_t open_bytes;
-    int64_t open_line;   /* lines taken */
-    int64_t line_before; /* lines taken before the current one */
+    int64_t open_since_ns; /* when the first of them was taken */
+    int64_t open_line;     /* lines taken */
+    int64_t line_before;   /* lines taken before the current one */
     int64_t rejected;
 };
 
@@ -152,6 +155,12 @@ static int32_t partition_of(const struct loader *loader, const struct record *re
     return loader->options->keep_partitions ? record->partition : -1;
 }
 
+static bool commit_is_due(const struct loader *loader)
+{
+    return loader->open >= COMMIT_RECORDS || loader->open_bytes >= COMMIT_BYTES ||
+           clock_monotonic_ns(&CLOCK_SYSTEM) - loader->open_since_ns >= COMMIT_MS * NS_PER_MS;
+}
+
 static int take_line(struct loader *loader, struct slice line, struct err *err)
 {
     struct record record;
@@ -165,9 +174,10 @@ static int take_line(struct loader *loader, struct slice line, struct err *err)
     if (class->produce(loader->session, loader->output, partition_of(loader, &record), &record, err) != 0) {
         return err->class == ERR_SKIP ? reject(loader, err) : -1;
     }
+    loader->open_since_ns = loader->open == 0 ? clock_monotonic_ns(&CLOCK_SYSTEM) : loader->open_since_ns;
     loader->open++;
     loader->open_bytes += (int64_t)(record.key.size + record.value.size);
-    if (loader->open >= COMMIT_RECORDS || loader->open_bytes >= COMMIT_BYTES) {
+    if (commit_is_due(loader)) {
         if (commit(loader, err) != 0) {
             return -1;
         }
@@ -187,13 +197,29 @@ static bool is_blank(struct slice line)
     return i == line.size;
 }
 
+/* Waits for the next line, and commits meanwhile what came before it. */
+static int await_line(struct loader *loader, struct err *err)
+{
+    enum input_wait found = INPUT_PART;
+    while (loader->open > 0 && found != INPUT_LINE) {
+        if (input_wait(loader->lines, IDLE_MS, &found, err) != 0) {
+            return -1;
+        }
+        bool due = found == INPUT_NOTHING || (found == INPUT_PART && commit_is_due(loader));
+        if (due && commit(loader, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* The next line that holds a record; of CSV the whole row. */
 static int next_line(struct loader *loader, struct slice *line, struct err *err)
 {
     enum produce_format format = loader->rules.format;
     int more;
     do {
-        if (loader->open > 0 && !input_ready(loader->lines, IDLE_MS) && commit(loader, err) != 0) {
+        if (await_line(loader, err) != 0) {
             return -1;
         }
         more = input_line(loader->lines, line, err);
@@ -416,8 +442,9 @@ const struct command cmd_produce = {
     .usage = "TOPIC [FILE] [options]",
     .text = "Writes the lines of a file, or of standard input, into a topic.",
     .details = "Each line is a JSON value, kept byte for byte; gzip is recognized. The first line that can't be "
-               "produced ends it with status 1: what came before is in the topic, nothing after it. A missing topic "
-               "is created on the embedded log.",
+               "produced ends it with status 1: what came before is in the topic, nothing after it. Records are "
+               "committed every 50000, every 8 MB and every half second, and at once when a pipe pauses. A missing "
+               "topic is created on the embedded log.",
     .example = "tidemill produce orders orders.jsonl.gz --key id --timestamp created\n"
                "tidemill produce users users.csv --csv --key id --at 0 --resume\n"
                "tidemill consume orders --format json | tidemill produce copy --format json",

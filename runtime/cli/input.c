@@ -263,9 +263,23 @@ int input_join(struct lines *lines, struct slice *line, struct err *err)
     return result;
 }
 
-bool input_ready(struct lines *lines, int timeout_ms)
+int input_wait(struct lines *lines, int timeout_ms, enum input_wait *found, struct err *err)
 {
     size_t end;
     struct pollfd ready = {.fd = lines->fd, .events = POLLIN};
-    return lines->size >= 0 || lines->ended || find_end(lines, &end) || poll(&ready, 1, timeout_ms) != 0;
+    bool file = lines->size >= 0;
+    lines->begin = lines->next;
+    *found = INPUT_LINE;
+    if (file || lines->ended || find_end(lines, &end)) {
+        return 0;
+    }
+    if (poll(&ready, 1, timeout_ms) == 0) {
+        *found = INPUT_NOTHING;
+        return 0;
+    }
+    if (fill(lines, err) != 0) {
+        return -1;
+    }
+    *found = lines->ended || find_end(lines, &end) ? INPUT_LINE : INPUT_PART;
+    return 0;
 }

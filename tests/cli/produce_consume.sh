@@ -183,6 +183,25 @@ test_a_pipe_that_pauses_is_committed() {
     wait $!
 }
 
+test_a_pipe_that_never_pauses_is_committed() {
+    while echo '{"n":1}'; do sleep 0.01; done 2> /dev/null | "$PROGRAM" produce t - --partitions 1 > /dev/null &
+    await sh -c "'$PROGRAM' consume t 2> /dev/null | grep -q n"
+    kill $!
+}
+
+test_a_pipe_that_pauses_within_a_line_is_committed() {
+    mkfifo pipe
+    "$PROGRAM" produce t - --partitions 1 < pipe > /dev/null &
+    exec 9> pipe
+    printf '{"n":1}\n{"n":' >&9
+    await sh -c "'$PROGRAM' consume t 2> /dev/null | grep -q n"
+    echo '2}' >&9
+    exec 9>&-
+    wait $!
+    same '{"n":1}
+{"n":2}' "$(tm consume t --format value)"
+}
+
 test_a_byte_order_mark_and_a_last_line_without_end() {
     printf '\xef\xbb\xbf{"a":1}\n\n{"a":2}' > lines
     status 0 tm produce t lines --partitions 1
