@@ -8,6 +8,7 @@
 #include "dsl_objects_lua.h"
 #include "dsl_sources_lua.h"
 #include "dsl_streams_lua.h"
+#include "dsl_table_grouping_lua.h"
 #include "dsl_table_joins_lua.h"
 #include "dsl_tables_lua.h"
 
@@ -16,10 +17,15 @@ static const struct {
     const char *code;
     size_t size;
 } chunks[] = {
-    {dsl_checks_lua, sizeof(dsl_checks_lua)},           {dsl_objects_lua, sizeof(dsl_objects_lua)},
-    {dsl_sources_lua, sizeof(dsl_sources_lua)},         {dsl_streams_lua, sizeof(dsl_streams_lua)},
-    {dsl_grouping_lua, sizeof(dsl_grouping_lua)},       {dsl_tables_lua, sizeof(dsl_tables_lua)},
-    {dsl_table_joins_lua, sizeof(dsl_table_joins_lua)}, {dsl_module_lua, sizeof(dsl_module_lua)}, /* the last */
+    {dsl_checks_lua, sizeof(dsl_checks_lua)},
+    {dsl_objects_lua, sizeof(dsl_objects_lua)},
+    {dsl_sources_lua, sizeof(dsl_sources_lua)},
+    {dsl_streams_lua, sizeof(dsl_streams_lua)},
+    {dsl_grouping_lua, sizeof(dsl_grouping_lua)},
+    {dsl_tables_lua, sizeof(dsl_tables_lua)},
+    {dsl_table_grouping_lua, sizeof(dsl_table_grouping_lua)},
+    {dsl_table_joins_lua, sizeof(dsl_table_joins_lua)},
+    {dsl_module_lua, sizeof(dsl_module_lua)}, /* the last */
 };
 
 void dsl_run(lua_State *L)

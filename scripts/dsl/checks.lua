@@ -70,7 +70,7 @@ end
 
 local LATER_OPTIONS = {
   emit = true, grace = true, retention = true, idle_after = true, within = true, before = true, after = true,
-  foreign_key = true, on_late = true, sub = true,
+  foreign_key = true, on_late = true,
 }
 
 -- The option table of a method: a table with known names only, or nil.

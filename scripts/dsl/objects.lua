@@ -31,7 +31,7 @@ local function object(of, fields)
   return proxy
 end
 
-local app_methods, stream_methods, table_methods, grouped_methods = {}, {}, {}, {}
+local app_methods, stream_methods, table_methods, grouped_methods, grouped_table_methods = {}, {}, {}, {}, {}
 
 local TO_STREAM_FIRST = {}
 for _, name in ipairs { "map", "flat_map", "flat_map_values", "select_key", "peek", "foreach", "branch", "merge",
@@ -50,9 +50,13 @@ local stream_class = class("a stream", stream_methods, { process = true, sink = 
   suppress = "suppress is a method of tables",
 })
 local table_class = class("a table", table_methods,
-  { group_by = true, suppress = true, join = true, left_join = true, outer_join = true }, TO_STREAM_FIRST)
+  { suppress = true, join = true, left_join = true, outer_join = true }, TO_STREAM_FIRST)
 local grouped_class = class("a grouped stream", grouped_methods, { windowed_by = true }, {
   to = "a grouped stream can only be counted, reduced or aggregated; write the stream itself out with to",
+})
+local grouped_table_class = class("a grouped table", grouped_table_methods, {}, {
+  windowed_by = "windowed_by needs a grouped stream: rows of a table have no window",
+  to = "a grouped table can only be counted, reduced or aggregated; write the table itself out with to",
 })
 
 local function self_of(method, self, of)
@@ -139,6 +143,19 @@ local function need_store(method, options)
   return need_name(method, "store", options.store)
 end
 
+-- When the changes of a table go out: each at once (nil), or the last one of each key before a commit.
+local function emit_of(method, options)
+  local emit = options.emit
+  if emit == nil or emit == "update" then return nil end
+  if emit == "final" then core.fail(method .. ': emit = "final" is for windows, and there are none here') end
+  if emit ~= "commit" then
+    core.fail(method .. ': emit is "update" or "commit", got ' .. what(emit) .. suggest(emit, { "update", "commit" }))
+  end
+  if options.store == nil then
+    core.fail(method .. ': emit = "commit" needs the rows to be kept; give it a store: { store = "..." }')
+  end
+  return emit
+end
 
 local function join_lists(one, other)
   local all, seen = {}, {}
@@ -155,8 +172,10 @@ end
 
 dsl.object, dsl.self_of, dsl.node, dsl.new_stream, dsl.computed_value = object, self_of, node, new_stream, computed_value
 dsl.repartition, dsl.store_of, dsl.need_store, dsl.join_lists = repartition, store_of, need_store, join_lists
+dsl.emit_of = emit_of
 dsl.STORE_OPTIONS = STORE_OPTIONS
 dsl.app_methods, dsl.stream_methods, dsl.table_methods, dsl.grouped_methods =
   app_methods, stream_methods, table_methods, grouped_methods
+dsl.grouped_table_class, dsl.grouped_table_methods = grouped_table_class, grouped_table_methods
 dsl.app_class, dsl.stream_class, dsl.table_class, dsl.grouped_class =
   app_class, stream_class, table_class, grouped_class

@@ -40,8 +40,6 @@ static const struct {
     {"process_*", "processors"},
     {"fk_*", "foreign-key joins"},
     {"global_*", "global tables"},
-    {"table_group_by_*", "grouped tables"},
-    {"table_filter_group_by", "grouped tables"},
     {"table_join*", "table-table joins"},
     {"table_left_join*", "table-table joins"},
     {"table_outer_join*", "table-table joins"},

@@ -53,7 +53,7 @@ static inline void pipeline_close(struct pipeline *pipeline)
 }
 
 /* 0, or -1 with the error in pipeline->err. */
-static inline int pipeline_try_whole(struct pipeline *pipeline, const char *script)
+static inline int pipeline_try_partitions(struct pipeline *pipeline, const char *script, int32_t partitions)
 {
     *pipeline = (struct pipeline){0};
     log_configure(LOG_ERROR, false);
@@ -65,8 +65,14 @@ static inline int pipeline_try_whole(struct pipeline *pipeline, const char *scri
     if (class->load(pipeline->program, &pipeline->instance, &pipeline->err)) {
         return -1;
     }
-    struct driver_config config = {pipeline->program, &sqlite_store_driver, class->settings(pipeline->instance), 1};
+    struct driver_config config = {pipeline->program, &sqlite_store_driver, class->settings(pipeline->instance),
+                                   partitions};
     return driver_open(&config, &pipeline->driver, &pipeline->err);
+}
+
+static inline int pipeline_try_whole(struct pipeline *pipeline, const char *script)
+{
+    return pipeline_try_partitions(pipeline, script, 1);
 }
 
 /* `script` follows the lines of HEAD: its first line is line 3. */
@@ -80,6 +86,16 @@ static inline int pipeline_try(struct pipeline *pipeline, const char *script)
 static inline void pipeline_open(struct pipeline *pipeline, const char *script)
 {
     if (pipeline_try(pipeline, script)) {
+        ck_abort_msg("%s", pipeline->err.text);
+    }
+}
+
+/* With that many partitions of every topic. */
+static inline void pipeline_open_partitions(struct pipeline *pipeline, const char *script, int32_t partitions)
+{
+    char whole[16384];
+    snprintf(whole, sizeof(whole), "%s%s", HEAD, script);
+    if (pipeline_try_partitions(pipeline, whole, partitions)) {
         ck_abort_msg("%s", pipeline->err.text);
     }
 }
@@ -145,17 +161,23 @@ static inline const char *outputs(struct pipeline *pipeline, const char *topic)
     return bytes_text(&pipeline->text);
 }
 
-/* Value of a key in a store, "-" when there is none. */
-static inline const char *stored(struct pipeline *pipeline, const char *store, const char *key)
+/* Value of a key in a store of a partition's worker, "-" when there is none. */
+static inline const char *stored_in(struct pipeline *pipeline, const char *store, const char *key, int32_t partition)
 {
     const struct store_driver *stores = driver_store_driver(pipeline->driver);
     struct store_entry entry;
     bool found = false;
     bytes_clear(&pipeline->text);
     ck_assert_int_eq(
-        stores->get(driver_store(pipeline->driver, store, 0), slice_text(key), &found, &entry, &pipeline->err), 0);
+        stores->get(driver_store(pipeline->driver, store, partition), slice_text(key), &found, &entry, &pipeline->err),
+        0);
     append_datum(&pipeline->text, found ? entry.value : SLICE_NULL);
     return bytes_text(&pipeline->text);
+}
+
+static inline const char *stored(struct pipeline *pipeline, const char *store, const char *key)
+{
+    return stored_in(pipeline, store, key, 0);
 }
 
 #endif
