@@ -67,7 +67,7 @@ static bool same_store(const struct graph_store *one, const struct graph_store *
     const struct store_spec *b = &other->spec;
     return strcmp(a->name, b->name) == 0 && a->kind == b->kind && a->changelog == b->changelog &&
            a->segment_ms == b->segment_ms && a->retention_ms == b->retention_ms && a->ttl_ms == b->ttl_ms &&
-           same_users(one, other);
+           a->by_key == b->by_key && a->headers == b->headers && same_users(one, other);
 }
 
 static int compare_counts(const struct graph *described, const struct graph *bound, struct err *err)
@@ -148,5 +148,7 @@ uint64_t graph_store_hash(const struct graph *graph, int store)
     hash = add_hash(hash, declared->owner->op->kind, strlen(declared->owner->op->kind) + 1);
     hash = add_number(hash, declared->spec.kind);
     hash = add_number(hash, declared->spec.changelog);
-    return add_number(hash, declared->spec.segment_ms);
+    hash = add_number(hash, declared->spec.segment_ms);
+    bool plain = !declared->spec.by_key && !declared->spec.headers;
+    return plain ? hash : add_number(hash, declared->spec.by_key + 2 * declared->spec.headers);
 }

@@ -151,6 +151,7 @@ static struct restoration *restoration_new(struct worker *worker, const struct r
 
 static void restoration_free(struct restoration *restoration)
 {
+    arena_free(&restoration->converted);
     free(restoration->replays);
     free(restoration);
 }

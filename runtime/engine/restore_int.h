@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "base/arena.h"
 #include "base/mailbox.h"
 #include "engine/restore.h"
 
@@ -36,6 +37,7 @@ struct restoration {
     int64_t unsaved_records;
     int64_t unsaved_bytes;
     int64_t restored;
+    struct arena converted; /* entries of the batch being applied, where the store's form is not the changelog's */
     uint32_t cancelled; /* ck_pr: written by the stream thread */
     int64_t logged_ns;
     int result;

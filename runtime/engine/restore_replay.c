@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/restore_int.h"
+#include "engine/store_form.h"
 
 #define BATCH 512 /* records read at once */
 #define READ_TIMEOUT_MS 50
@@ -200,17 +201,31 @@ static int check_generations(struct restorer *restorer, struct err *err)
 
 /* ---- applying ---- */
 
+/* The entry of a record, in the form of the store (windows: converted into the arena). */
+static int convert(struct restoration *restoration, int index, const struct record *record, struct store_entry *entry)
+{
+    const struct store_spec *spec = worker_changelog_spec(restoration->worker, index);
+    if (store_form_converts(spec)) {
+        return store_form_entry(spec, record, entry, &restoration->converted, &restoration->err);
+    }
+    *entry = (struct store_entry){record->key, record->value, record->timestamp};
+    return 0;
+}
+
 /* Of two markers, which two processes that start at once may write, the last is the one that compaction keeps. */
 static int apply(struct restorer *restorer, struct restoration *restoration, int index, const struct record *records,
                  size_t count)
 {
     struct store_entry entries[BATCH];
     size_t filled = 0;
+    arena_clear(&restoration->converted);
     for (size_t i = 0; i < count; i++) {
         if (slice_equal(records[i].key, restore_marker_key())) {
             worker_set_changelog_generation(restoration->worker, index, records[i].value);
         } else if (!slice_is_null(records[i].key)) {
-            entries[filled++] = (struct store_entry){records[i].key, records[i].value, records[i].timestamp};
+            if (convert(restoration, index, &records[i], &entries[filled++])) {
+                return -1;
+            }
             restoration->unsaved_bytes += (int64_t)(records[i].key.size + records[i].value.size);
         }
     }

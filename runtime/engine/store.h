@@ -21,6 +21,8 @@ struct store_spec {
     int64_t segment_ms;   /* window and session stores: length of one segment of time */
     int64_t retention_ms; /* window and session stores: segments older than this behind stream time are dropped */
     int64_t ttl_ms;       /* key-value stores: entries not written for that long (stream time) are deleted; 0: never */
+    bool by_key;          /* window stores: windows of one key lie together in a segment (store_form.h) */
+    bool headers;         /* window and session stores: values carry the headers of the record that wrote them */
     uint64_t hash;        /* graph_store_hash: what must not change under existing state */
 };
 

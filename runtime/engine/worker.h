@@ -102,6 +102,7 @@ const struct worker_config *worker_configuration(const struct worker *worker);
 int worker_changelog_count(const struct worker *worker);
 /* Store, topic and the next offset to replay from (OFFSET_NONE: from the beginning) of changelog number `index`. */
 struct store *worker_changelog(const struct worker *worker, int index, struct position *position);
+const struct store_spec *worker_changelog_spec(const struct worker *worker, int index);
 void worker_set_changelog_offset(struct worker *worker, int index, int64_t offset);
 /* The generation marker of a changelog as the store knows it (NULL: not yet); goes into the meta row with the next
  * commit. */

@@ -6,6 +6,7 @@
 #include "base/failpoint.h"
 #include "base/memory.h"
 #include "engine/restore.h"
+#include "engine/store_form.h"
 #include "engine/worker_int.h"
 
 /* ---- changelogs ---- */
@@ -25,6 +26,7 @@ static void add_changelog(struct worker *worker, const struct graph_store *store
     const struct store_position *found = found_changelog(worker, store->changelog);
     worker->changelogs[worker->changelog_count++] = (struct worker_changelog){
         .store = worker->config.stores->find(worker->stores, store->spec.name),
+        .spec = &store->spec,
         .topic = store->changelog,
         .offset = found ? found->offset : OFFSET_NONE,
         .generation = found ? memory_copy_text(found->metadata) : NULL,
@@ -53,6 +55,11 @@ struct store *worker_changelog(const struct worker *worker, int index, struct po
     const struct worker_changelog *changelog = &worker->changelogs[index];
     *position = (struct position){changelog->topic, worker->config.partition, changelog->offset, NULL};
     return changelog->store;
+}
+
+const struct store_spec *worker_changelog_spec(const struct worker *worker, int index)
+{
+    return worker->changelogs[index].spec;
 }
 
 void worker_set_changelog_offset(struct worker *worker, int index, int64_t offset)
@@ -177,6 +184,10 @@ static int produce_change(void *self, struct store *store, const struct store_en
         return -1;
     }
     struct record record = {.key = entry->key, .value = entry->value, .timestamp = entry->timestamp, .offset = -1};
+    if (store_form_converts(changelog->spec)) {
+        arena_clear(&worker->arena);
+        record = store_form_record(changelog->spec, entry, &worker->arena);
+    }
     return transport->produce(session, changelog->output, worker->config.partition, &record, err);
 }
 

@@ -36,6 +36,7 @@ struct worker_output {
 /* A store with a changelog. */
 struct worker_changelog {
     struct store *store;
+    const struct store_spec *spec;
     const char *topic;
     struct output *output; /* opened with the first change */
     int64_t offset;        /* next offset after what the store holds; OFFSET_NONE: from the beginning */
