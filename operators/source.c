@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "operators/all.h"
 
@@ -43,6 +44,23 @@ static bool extract_time(lua_State *L, struct node *node, const struct source *s
     return true;
 }
 
+/* One record with a time far ahead would close every window; what comes from a topic of the app itself was checked. */
+static bool check_time(struct node *node, const struct source *source, struct item *item)
+{
+    struct worker *worker = node->worker;
+    if (source->internal || !op_time_jumps(worker, item->timestamp)) {
+        return true;
+    }
+    char time[CLOCK_TEXT_SIZE], before[CLOCK_TEXT_SIZE];
+    clock_format_time(item->timestamp, time);
+    clock_format_time(op_stream_time(worker), before);
+    return call_fail_record(node, item,
+                            "its time %s (%lld) is %lld ms after the latest before it, %s, and max_time_jump allows "
+                            "%lld ms",
+                            time, (long long)item->timestamp, (long long)(item->timestamp - op_stream_time(worker)),
+                            before, (long long)((struct host *)op_program(worker))->settings->max_time_jump_ms);
+}
+
 bool source_take(lua_State *L, struct node *node, const struct source *source, struct item *item)
 {
     const struct record *record = item->source;
@@ -61,9 +79,10 @@ bool source_take(lua_State *L, struct node *node, const struct source *source, s
         op_drop(node, DROP_NEGATIVE_TIME, item);
         return false;
     }
-    if (node->extracts_time) {
-        op_observe_time(node->worker, item->timestamp);
+    if (!check_time(node, source, item)) {
+        return false;
     }
+    op_observe_time(node->worker, item->timestamp);
     return true;
 }
 

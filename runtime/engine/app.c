@@ -99,6 +99,14 @@ static const struct option options[] = {
      .high = HOUR,
      .text = "How long a record waits for another input of its worker that has nothing to read; 0 waits only for "
              "records known to exist."},
+    {.name = "max_time_jump",
+     .type = OPTION_DURATION,
+     .offset = FIELD(max_time_jump_ms),
+     .default_text = "0",
+     .low = 0,
+     .high = 36500 * 24 * HOUR,
+     .text = "How far one record may be ahead of the latest time before it; one further ahead fails, as on_error says, "
+             "and leaves time where it is. Larger than every pause of the inputs; 0: no limit."},
     {.name = "member",
      .type = OPTION_CHOICE,
      .offset = FIELD(member),

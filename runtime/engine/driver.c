@@ -181,7 +181,7 @@ static int run_until_idle(struct driver *driver, struct err *err)
         if (stream_thread_step(driver->thread, 0, &worked, err) != 0) {
             return fail(driver, err);
         }
-        if (!worked && stream_thread_joined(driver->thread) && stream_thread_idle(driver->thread)) {
+        if (!worked && stream_thread_waits(driver->thread)) {
             return 0;
         }
     }

@@ -68,9 +68,11 @@ struct op_timer *op_every(struct node *node, enum op_time kind, int64_t interval
                           int (*fire)(struct node *node, void *data, int64_t now), void *data);
 void op_cancel(struct op_timer *timer); /* also from inside fire; the timer is freed by the worker */
 
-/* For sources that extract the time from the record (node->extracts_time): advances stream time to it before
- * forwarding. For all others the worker advances it by the record's own timestamp. */
+/* Advances stream time to that of a record. The worker does it with the record's own timestamp before a source that
+ * does not extract another (node->extracts_time), unless it jumps; sources do it with what they let through. */
 void op_observe_time(struct worker *worker, int64_t timestamp);
+/* Whether stream time would move further than max_time_jump allows one record. */
+bool op_time_jumps(const struct worker *worker, int64_t timestamp);
 int64_t op_stream_time(const struct worker *worker); /* largest timestamp taken from any input so far; -1: none */
 int64_t op_wall_time(const struct worker *worker);   /* ms since 1970, or the driver's clock */
 int32_t op_partition(const struct worker *worker);

@@ -429,18 +429,20 @@ static int punctuate(struct stream_thread *thread, bool *worked, struct err *err
     return 0;
 }
 
-static bool all_drained(struct stream_thread *thread)
+static bool all_drained(struct stream_thread *thread, bool or_waiting)
 {
     for (size_t i = 0; i < thread->worker_count; i++) {
-        if (worker_state(thread->workers[i]) == WORKER_RUNNING && !worker_drained(thread->workers[i])) {
+        struct worker *worker = thread->workers[i];
+        if (worker_state(worker) == WORKER_RUNNING && !worker_drained(worker) &&
+            !(or_waiting && worker_waits(worker))) {
             return false;
         }
     }
     return true;
 }
 
-/* Decision 10: when the inputs are drained, at the latest by time, count or bytes; not more often than commit_min_ms
- * and never spending more than half of the time in commits. */
+/* Decision 10: when the inputs are drained or what is left waits for the clock, at the latest by time, count or bytes;
+ * not more often than commit_min_ms and never spending more than half of the time in commits. */
 static int64_t commit_due(struct stream_thread *thread)
 {
     const struct app_settings *settings = thread->config.settings;
@@ -459,7 +461,7 @@ static int64_t commit_due(struct stream_thread *thread)
     int64_t pause = settings->commit_min_ms * NS_PER_MS;
     pause = thread->last_commit_took_ns > pause ? thread->last_commit_took_ns : pause;
     int64_t drained = thread->last_commit_ns + pause;
-    return drained < latest && all_drained(thread) ? drained : latest;
+    return drained < latest && all_drained(thread, true) ? drained : latest;
 }
 
 /* The rule on the age of state counts from a meta row that idle workers write anew now and then. */
@@ -559,14 +561,24 @@ bool stream_thread_joined(const struct stream_thread *thread)
     return thread->joined;
 }
 
-bool stream_thread_idle(struct stream_thread *thread)
+static bool all_committed(const struct stream_thread *thread)
 {
     for (size_t i = 0; i < thread->worker_count; i++) {
         if (worker_state(thread->workers[i]) != WORKER_RUNNING || worker_dirty(thread->workers[i])) {
             return false;
         }
     }
-    return thread->joined && all_drained(thread);
+    return thread->joined;
+}
+
+bool stream_thread_idle(struct stream_thread *thread)
+{
+    return all_committed(thread) && all_drained(thread, false);
+}
+
+bool stream_thread_waits(struct stream_thread *thread)
+{
+    return all_committed(thread) && all_drained(thread, true);
 }
 
 void stream_thread_wake(struct stream_thread *thread)

@@ -45,6 +45,8 @@ int stream_thread_close(struct stream_thread *thread, struct err *err);
 bool stream_thread_joined(const struct stream_thread *thread);
 /* Whether nothing is left to do: joined, every worker running, drained and committed. */
 bool stream_thread_idle(struct stream_thread *thread);
+/* As stream_thread_idle, but records may be left that wait for the clock (max_idle). */
+bool stream_thread_waits(struct stream_thread *thread);
 /* Ends a wait in stream_thread_step. @thread any, until stream_thread_close */
 void stream_thread_wake(struct stream_thread *thread);
 int stream_thread_worker_count(const struct stream_thread *thread);

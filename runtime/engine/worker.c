@@ -228,7 +228,7 @@ static int process_one(struct worker *worker, struct worker_input *input, struct
     const struct program_class *program = worker->config.program->class;
     worker->dirty = true;
     for (int i = 0; i < input->source_count; i++) {
-        if (!input->sources[i]->extracts_time) {
+        if (!input->sources[i]->extracts_time && !op_time_jumps(worker, record->timestamp)) {
             op_observe_time(worker, record->timestamp);
         }
         if (program->process(worker->instance, input->sources[i], record, err)) {

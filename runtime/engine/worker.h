@@ -78,6 +78,8 @@ int worker_process(struct worker *worker, int max, int *processed, struct err *e
 int worker_punctuate(struct worker *worker, int *fired, struct err *err);
 /* For how long worker_process and worker_punctuate will have nothing to do unless records come; INT64_MAX: for ever. */
 int64_t worker_idle_ms(const struct worker *worker);
+/* Whether what it has read waits for the clock, in the hope of other records (max_idle). */
+bool worker_waits(const struct worker *worker);
 /* Whether every input is drained; one whose end is not known yet is not. */
 bool worker_drained(struct worker *worker);
 

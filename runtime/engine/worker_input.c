@@ -287,9 +287,9 @@ static int64_t wait_until(const struct worker *worker, struct worker_input *inpu
     }
     int64_t now = clock_monotonic_ns(worker->config.clock);
     if (input->idle_since_ns == 0) {
-        input->idle_since_ns = now | 1;
+        input->idle_since_ns = now | 1; /* never 0 */
     }
-    int64_t until = input->idle_since_ns + max_idle_ms * NS_PER_MS;
+    int64_t until = (input->idle_since_ns & ~INT64_C(1)) + max_idle_ms * NS_PER_MS;
     return until > now ? until : 0;
 }
 
@@ -333,14 +333,18 @@ int worker_take(struct worker *worker, struct worker_input **taken, struct err *
     return best && until > 0 ? block(worker, until, err) : 0;
 }
 
+bool worker_waits(const struct worker *worker)
+{
+    return worker->blocked_until_ns != 0 && worker->blocked_until_ns != INT64_MAX;
+}
+
 int64_t worker_idle_ms(const struct worker *worker)
 {
     const struct clock *clock = worker->config.clock;
     int64_t timer = worker->suspended ? INT64_MAX : worker->timers.next[TIME_WALL];
     int64_t wait = timer == INT64_MAX ? INT64_MAX : timer - clock_wall_ms(clock);
-    int64_t until = worker->blocked_until_ns;
-    if (until != 0 && until != INT64_MAX) {
-        int64_t left = (until - clock_monotonic_ns(clock) + NS_PER_MS - 1) / NS_PER_MS;
+    if (worker_waits(worker)) {
+        int64_t left = (worker->blocked_until_ns - clock_monotonic_ns(clock) + NS_PER_MS - 1) / NS_PER_MS;
         wait = left < wait ? left : wait;
     }
     return wait > 0 ? wait : 0;

@@ -146,6 +146,13 @@ void op_observe_time(struct worker *worker, int64_t timestamp)
     }
 }
 
+bool op_time_jumps(const struct worker *worker, int64_t timestamp)
+{
+    int64_t limit = worker->config.settings->max_time_jump_ms;
+    return limit > 0 && worker->stream_time >= 0 && timestamp > worker->stream_time &&
+           timestamp - worker->stream_time > limit;
+}
+
 int64_t op_stream_time(const struct worker *worker)
 {
     return worker->stream_time;

@@ -227,11 +227,11 @@ START_TEST(max_idle_waits_for_records_that_nobody_knows_of)
     scene_step();
     struct worker *worker = scene_worker(0);
     ck_assert_int_eq(worker_records(worker), 0);
-    ck_assert_int_eq(worker_idle_ms(worker), 50);
+    ck_assert_int_eq(worker_idle_ms(worker), 49);
     ck_assert_ptr_eq(paused_input, worker->inputs[0].handle); /* what is there already does not end a poll */
     clock_advance(&scene.clock, 20);
     scene_step();
-    ck_assert_int_eq(worker_idle_ms(worker), 29);
+    ck_assert_int_eq(worker_idle_ms(worker), 28);
     ck_assert_int_eq(worker_records(worker), 0);
     scene_send("right", 0, "k", "r0", 0);
     scene_step(); /* now left has to be waited for, and right again */

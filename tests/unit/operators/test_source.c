@@ -95,6 +95,81 @@ START_TEST(event_time_comes_from_the_function)
 }
 END_TEST
 
+#define JUMPS                                                                                                          \
+    "local tm = require 'tidemill'\nlocal app = tm.app { id = 'test', max_time_jump = '1s', on_error = 'skip' }\n"
+
+START_TEST(a_time_far_ahead_is_an_error_of_its_record)
+{
+    struct pipeline p;
+    ck_assert_int_eq(pipeline_try_whole(&p, "local tm = require 'tidemill'\n"
+                                            "local app = tm.app { id = 'test', max_time_jump = '1s' }\n"
+                                            "app:stream('in'):to('out')\n"),
+                     0);
+    pipeline_send(&p, "in", "a", "1", 5000); /* the first record says what time it is */
+    pipeline_send(&p, "in", "b", "1", 6000);
+    ck_assert_int_eq(pipeline_try_send(&p, "in", "c", "1", 7001), -1);
+    ck_assert_ptr_nonnull(strstr(p.err.text, "its time 1970-01-01T00:00:07.001Z (7001) is 1001 ms after the latest "
+                                             "before it, 1970-01-01T00:00:06.000Z, and max_time_jump allows 1000 ms"));
+    ck_assert_ptr_nonnull(strstr(p.err.text, "topic in partition 0 offset 2"));
+    ck_assert_int_eq(p.err.code, ERR_RECORD);
+    pipeline_close(&p);
+}
+END_TEST
+
+START_TEST(a_time_far_ahead_does_not_move_stream_time)
+{
+    struct pipeline p;
+    ck_assert_int_eq(pipeline_try_whole(&p, JUMPS
+                                        "app:stream('in'):to('out')\n"
+                                        "app:stream('own', { timestamp = function(k, v) return v end }):to('out')\n"),
+                     0);
+    for (int i = 0; i < 3; i++) {
+        pipeline_send(&p, "in", "a", "1", 1000 * i);
+        pipeline_send(&p, "in", "bad", "1", 1000 * i + 1001);
+        pipeline_send(&p, "own", "b", i == 0 ? "0" : i == 1 ? "1000" : "2000", 9000000);
+        pipeline_send(&p, "own", "bad", "900000", 0);
+    }
+    ck_assert_str_eq(outputs(&p, "out"), "a:1@0 b:0@0 a:1@1000 b:1000@1000 a:1@2000 b:2000@2000");
+    pipeline_close(&p);
+}
+END_TEST
+
+START_TEST(what_was_let_in_jumps_behind_an_internal_topic)
+{
+    struct pipeline p;
+    ck_assert_int_eq(
+        pipeline_try_whole(&p,
+                           JUMPS "app:stream('in'):select_key(function(k, v) return v end)\n"
+                                 "  :filter(function(k) return k ~= 'no' end):repartition({ name = 'r' }):to('out')\n"),
+        0);
+    for (int i = 0; i < 5; i++) {
+        pipeline_send(&p, "in", "a", i == 0 || i == 4 ? "\"yes\"" : "\"no\"", 1000 * i);
+    }
+    ck_assert_str_eq(outputs(&p, "out"), "yes:\"yes\"@0 yes:\"yes\"@4000");
+    pipeline_close(&p);
+}
+END_TEST
+
+START_TEST(what_waits_for_other_inputs_goes_on_by_the_clock)
+{
+    struct pipeline p;
+    ck_assert_int_eq(pipeline_try_whole(&p, "local tm = require 'tidemill'\n"
+                                            "local app = tm.app { id = 'test', max_idle = '50ms' }\n"
+                                            "app:stream({ 'left', 'right' }):to('out')\n"),
+                     0);
+    pipeline_send(&p, "left", "a", "1", 10);
+    pipeline_send(&p, "left", "b", "1", 20);
+    ck_assert_str_eq(outputs(&p, "out"), "");
+    pipeline_send(&p, "right", "c", "1", 15);
+    ck_assert_str_eq(outputs(&p, "out"), "a:1@10 c:1@15"); /* b waits for right again */
+    ck_assert_int_eq(driver_advance(p.driver, 49, &p.err), 0);
+    ck_assert_str_eq(outputs(&p, "out"), "");
+    ck_assert_int_eq(driver_advance(p.driver, 1, &p.err), 0);
+    ck_assert_str_eq(outputs(&p, "out"), "b:1@20");
+    pipeline_close(&p);
+}
+END_TEST
+
 START_TEST(codecs_are_named_by_option)
 {
     struct pipeline p;
@@ -122,4 +197,6 @@ END_TEST
 UNIT_MAIN("source", bad_json_ends_the_run_and_says_where, bad_bytes_are_skipped_by_policy,
           bad_records_go_to_the_dead_letter_topic_as_they_came, a_function_decides_what_becomes_of_an_error,
           the_policy_of_the_app_is_that_of_its_nodes, event_time_comes_from_the_function, codecs_are_named_by_option,
+          a_time_far_ahead_is_an_error_of_its_record, a_time_far_ahead_does_not_move_stream_time,
+          what_was_let_in_jumps_behind_an_internal_topic, what_waits_for_other_inputs_goes_on_by_the_clock,
           a_list_of_topics_and_a_topic_read_twice)
