@@ -16,7 +16,6 @@
 #define END_TIMEOUT_MS 5 /* with --until-end: a quiet thread looks so often whether it is done */
 #define CHECK_MS 50      /* how often runner_wait looks at the drain deadline */
 #define NS_PER_MS INT64_C(1000000)
-#define MIN_CACHE_BYTES (INT64_C(1) << 20)
 
 /* One stream thread and what it publishes; under the runner's lock where nothing else is said. */
 struct lane {
@@ -53,8 +52,8 @@ struct runner {
     struct slot *slot;
     struct lane *lanes;
     int lane_count;
-    int64_t cache_bytes; /* per worker */
-    uint32_t stop;       /* ck_pr */
+    struct store_budget budget;
+    uint32_t stop; /* ck_pr */
     int64_t stop_began_ns;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a lane has ended or is at the end */
@@ -86,7 +85,7 @@ static int open_thread(struct lane *lane, struct stream_thread **thread, struct 
         .clock = &runner->clock,
         .state_directory = slot_directory(runner->slot),
         .instance = slot_instance(runner->slot),
-        .cache_bytes = runner->cache_bytes,
+        .budget = &runner->budget,
         .thread = lane->number,
         .threads = runner->lane_count,
         .stay = runner->config.stay,
@@ -203,23 +202,18 @@ static void *lane_main(void *self)
 
 /* ---- opening ---- */
 
-static int count_workers(const struct runner *runner, int *with_stores)
+static int count_workers(const struct runner *runner)
 {
     int total = 0;
-    *with_stores = 0;
     for (int s = 0; s < graph_subtopology_count(runner->graph); s++) {
-        char name[256];
-        int partitions = (int)topic_plan_partitions(runner->plan, s);
-        total += partitions;
-        *with_stores += worker_directory_name(runner->graph, s, 0, name, sizeof(name)) ? partitions : 0;
+        total += (int)topic_plan_partitions(runner->plan, s);
     }
     return total;
 }
 
 static void size_up(struct runner *runner)
 {
-    int with_stores;
-    int workers = count_workers(runner, &with_stores);
+    int workers = count_workers(runner);
     int64_t threads = runner->config.settings.threads;
     if (threads == 0) {
         threads = sysconf(_SC_NPROCESSORS_ONLN);
@@ -227,8 +221,7 @@ static void size_up(struct runner *runner)
     }
     runner->lane_count = threads < 1 ? 1 : (int)threads;
     runner->config.settings.threads = runner->lane_count;
-    int64_t budget = runner->config.settings.state_cache / (with_stores > 0 ? with_stores : 1);
-    runner->cache_bytes = budget < MIN_CACHE_BYTES ? MIN_CACHE_BYTES : budget;
+    runner->budget.limit = runner->config.settings.state_cache;
 }
 
 /* Whether that was news. */

@@ -45,13 +45,22 @@ struct store_meta {
     int64_t committed_ms; /* wall time of the last commit */
 };
 
+/* Memory that all sets of a process share. `limit` is set by its owner, who keeps it longer than the sets; the rest
+ * belongs to the sets and begins as 0. */
+struct store_budget {
+    int64_t limit; /* bytes; 0: none */
+    uint64_t used; /* ck_pr */
+    uint32_t sets; /* ck_pr */
+};
+
 struct store_config {
     const char *directory; /* of the worker, exists; NULL: in memory only (test driver) */
     const char *app;
     const char *worker;
-    int64_t cache_bytes;    /* budget for clean entries; 0: no limit */
-    int64_t merge_bytes;    /* unmerged commits that start a merge; 0: 32 MiB */
-    int64_t unmerged_bytes; /* unmerged commits at which commit waits for the merge; 0: 256 MiB */
+    struct store_budget *budget; /* shared; NULL: cache_bytes for this set alone */
+    int64_t cache_bytes;         /* memory for entries, of which clean ones are evicted; 0: no limit */
+    int64_t merge_bytes;         /* unmerged commits that start a merge; 0: 24 MiB */
+    int64_t unmerged_bytes; /* unmerged commits at which commit waits for the merge; 0: 64 MiB, 256 without a limit */
     const struct store_spec *specs;
     size_t spec_count;
 };
@@ -111,6 +120,10 @@ struct store_driver {
     /* Bulk loading from a changelog: like put for many entries, bypassing dirtiness; `commit` makes progress durable.
      */
     int (*restore)(struct store *store, const struct store_entry *entries, size_t count, struct err *err);
+
+    /* For a set that may not commit for a while: gives memory back that others need more, takes up what its merge has
+     * done. To be called a few times a second. */
+    void (*tidy)(struct store_set *set);
 
     int64_t (*bytes)(const struct store_set *set);   /* memory and files, about */
     int64_t (*entries)(const struct store_set *set); /* live entries in memory, about */

@@ -14,6 +14,7 @@
 #define TROUBLE_GAP_MS 60000     /* failures further apart have nothing to do with each other */
 #define RECOVERIES_PER_MINUTE 60 /* more ends the thread: something is wrong beyond repair */
 #define REFRESH_MS 600000
+#define TIDY_MS 200
 #define NS_PER_MS INT64_C(1000000)
 
 static int64_t now_ns(const struct stream_thread *thread)
@@ -480,6 +481,21 @@ static int refresh_stores(struct stream_thread *thread, struct err *err)
     return 0;
 }
 
+/* Stores that have nothing to commit give memory up for those that need it. */
+static void tidy_stores(struct stream_thread *thread)
+{
+    if (now_ns(thread) < thread->tidy_at_ns) {
+        return;
+    }
+    thread->tidy_at_ns = now_ns(thread) + TIDY_MS * NS_PER_MS;
+    for (size_t i = 0; i < thread->worker_count; i++) {
+        struct worker *worker = thread->workers[i];
+        if (worker_state(worker) == WORKER_RUNNING && worker_stores(worker)) {
+            thread->config.stores->tidy(worker_stores(worker));
+        }
+    }
+}
+
 /* How long poll may sleep when no records come: until something else is due. */
 static int poll_timeout(const struct stream_thread *thread, int timeout_ms)
 {
@@ -506,6 +522,7 @@ static int poll_timeout(const struct stream_thread *thread, int timeout_ms)
 static int work(struct stream_thread *thread, bool *worked, struct err *err)
 {
     thread->processed = false;
+    tidy_stores(thread);
     if (process_some(thread, worked, err) || punctuate(thread, worked, err) || refresh_stores(thread, err)) {
         return -1;
     }

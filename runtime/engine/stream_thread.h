@@ -20,7 +20,7 @@ struct stream_thread_config {
     const struct clock *clock;
     const char *state_directory; /* of the slot: "<data>/state/<app>/<slot>"; NULL: in memory */
     const char *instance;        /* persistent id of the slot; NULL in memory */
-    int64_t cache_bytes;         /* per worker; 0: no limit */
+    struct store_budget *budget; /* of the process's stores */
     int thread;
     int threads;
     bool stay;

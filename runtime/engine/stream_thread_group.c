@@ -89,7 +89,7 @@ static int open_worker(struct stream_thread *thread, int subtopology, int32_t pa
         .plan = thread->config.plan,
         .stores = thread->config.stores,
         .state_directory = directory,
-        .cache_bytes = thread->config.cache_bytes,
+        .budget = thread->config.budget,
         .session = thread->session,
         .transport = thread->transport,
         .clock = thread->config.clock,

@@ -38,6 +38,7 @@ struct stream_thread {
     int64_t last_commit_took_ns;
     int64_t commit_due_ns; /* as of the last round; INT64_MAX: nothing to commit */
     int64_t refresh_at_ns; /* when the meta rows of idle workers are written anew */
+    int64_t tidy_at_ns;    /* when stores are tidied again */
     struct stream_trouble trouble;
     int64_t recoveries_from; /* commit.recoveries at the start of this minute */
     int64_t minute_began_ns;

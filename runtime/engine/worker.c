@@ -72,7 +72,7 @@ static int open_stores(struct worker *worker, struct err *err)
         .directory = worker->config.state_directory,
         .app = worker->config.settings->id,
         .worker = worker->name,
-        .cache_bytes = worker->config.cache_bytes,
+        .budget = worker->config.budget,
         .specs = specs,
         .spec_count = collect_specs(graph, worker->config.subtopology, specs),
     };
@@ -85,6 +85,9 @@ static int open_stores(struct worker *worker, struct err *err)
         return err_wrap(err, "opening the state of worker %s", worker->name);
     }
     worker_find_changelogs(worker);
+    if (worker->stores) {
+        worker->ttl = worker_ttl_new(graph, worker->config.subtopology, worker->stores, worker->config.stores);
+    }
     return 0;
 }
 
@@ -119,6 +122,7 @@ void worker_close(struct worker *worker)
         return;
     }
     worker_unload_program(worker);
+    worker_ttl_free(worker->ttl);
     if (worker->stores) {
         worker->config.stores->close(worker->stores);
     }
@@ -200,6 +204,7 @@ int worker_start(struct worker *worker, struct err *err)
     if (program->open(worker->instance, worker->nodes, worker->node_count, err)) {
         return err_wrap(err, "starting worker %s", worker->name);
     }
+    timers_opened(&worker->timers);
     return 0;
 }
 

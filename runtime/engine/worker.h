@@ -25,8 +25,8 @@ struct worker_config {
     const struct topic_plan *plan;
     const struct store_driver *stores;
     const char *state_directory; /* of this worker; NULL: in memory */
-    int64_t cache_bytes;
-    struct session *session; /* for producing */
+    struct store_budget *budget; /* of the process's stores */
+    struct session *session;     /* for producing */
     const struct transport_class *transport;
     const struct clock *clock;
     int subtopology;
@@ -85,7 +85,7 @@ bool worker_drained(struct worker *worker);
 
 /* ---- for commit.c ---- */
 bool worker_dirty(const struct worker *worker); /* something was processed, produced or changed since the last commit */
-int worker_flush(struct worker *worker, struct err *err);             /* op->flush of all nodes */
+int worker_flush(struct worker *worker, struct err *err); /* op->flush of all nodes, and what is past its ttl */
 int worker_produce_changelog(struct worker *worker, struct err *err); /* one record per changed key */
 /* Appends one position per input (P3); what they point to is valid until the next call for the same worker. */
 void worker_positions(struct worker *worker, struct position **list, size_t *count, size_t *capacity);

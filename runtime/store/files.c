@@ -20,6 +20,8 @@ static const char *const suffixes[] = {"", "-wal", "-shm"};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+#define LOADED_AT_ONCE 32
+
 /* Loading. */
 
 struct loading {
@@ -38,28 +40,54 @@ static struct store *find_store(struct store_set *set, struct slice name)
     return NULL;
 }
 
+/* Entries on their way into a store: some at once, so that memory is asked for before it is needed. */
+struct loaded {
+    struct store *store; /* NULL: it is no more */
+    struct store_entry entries[LOADED_AT_ONCE];
+    size_t count;
+};
+
+static void put_loaded(struct loaded *loaded)
+{
+    if (loaded->store != NULL) {
+        store_load_all(loaded->store, loaded->entries, loaded->count);
+    }
+    loaded->count = 0;
+}
+
+static void take_item(struct store_set *set, int64_t seq, enum delta_item item, const struct delta_reader *delta,
+                      struct loaded *loaded)
+{
+    if (item == DELTA_ENTRY) {
+        loaded->entries[loaded->count++] = (struct store_entry){delta->key, delta->value, delta->timestamp};
+        if (loaded->count == LOADED_AT_ONCE) {
+            put_loaded(loaded);
+        }
+        return;
+    }
+    put_loaded(loaded);
+    struct store *store = find_store(set, delta->store);
+    loaded->store = store != NULL && seq > store->rows->since ? store : NULL;
+    if (loaded->store != NULL) {
+        store_load_expiry(store, delta->expired);
+    }
+}
+
 static int load_body(struct store_set *set, const struct delta_log_row *row, struct err *err)
 {
+    struct loaded loaded = {.store = NULL};
     struct delta_reader delta;
     enum delta_item item;
-    struct store *store = NULL;
     if (delta_open(&delta, row->body, err) != 0 || delta_next(&delta, &item, err) != 0) {
         return -1;
     }
     while (item != DELTA_END) {
-        if (item == DELTA_STORE) {
-            store = find_store(set, delta.store);
-            store = store != NULL && row->seq > store->rows->since ? store : NULL;
-            if (store != NULL) {
-                store_load_expiry(store, delta.expired);
-            }
-        } else if (store != NULL) {
-            store_load(store, &(struct store_entry){delta.key, delta.value, delta.timestamp}, false);
-        }
+        take_item(set, row->seq, item, &delta, &loaded);
         if (delta_next(&delta, &item, err) != 0) {
             return -1;
         }
     }
+    put_loaded(&loaded);
     return 0;
 }
 

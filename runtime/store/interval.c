@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/budget.h"
 #include "store/delta.h"
 #include "store/meta.h"
 #include "store/range.h"
@@ -13,9 +14,10 @@
 #define BLOB_BYTES ((size_t)64 * 1024 * 1024)  /* a delta that has grown to this goes on in another row */
 #define MERGE_DELTAS 4096                      /* so many small commits start a merge, too */
 #define CHECKPOINT_PAGES 2048                  /* of the WAL: to be moved into the file in the background */
-#define CHECKPOINT_NOW_PAGES 65536             /* the background can't keep up: the commit does it */
+#define CHECKPOINT_NOW_PAGES 8192              /* the background can't keep up: the commit does it */
 #define RETIRED_PER_COMMIT ((size_t)64 * 1024) /* entries */
-#define EVICT_TURNS 8192
+#define EVICT_TURNS 1024
+#define BUFFER_KEPT ((size_t)1024 * 1024) /* of a delta: the buffers of larger commits are given back */
 #define RETRY_NS INT64_C(1000000000)
 
 /* Changes. */
@@ -129,11 +131,10 @@ static int append(struct store_set *set, struct err *err)
     return failed;
 }
 
-/* Buffers of a huge commit are given back. */
 static void trim_deltas(struct store_set *set)
 {
     for (size_t i = 0; i < set->delta_capacity; i++) {
-        if (i > 0 || set->deltas[i].blob.capacity > BLOB_BYTES / 4) {
+        if (i > 0 || set->deltas[i].blob.capacity > BUFFER_KEPT) {
             bytes_free(&set->deltas[i].blob);
         }
     }
@@ -209,10 +210,17 @@ static void retire(struct store_set *set, size_t limit)
     set->phase = PHASE_IDLE;
 }
 
-/* At the cap a commit waits, so that opening, which loads what is unmerged, stays quick. */
-static int wait_below_cap(struct store_set *set, struct err *err)
+/* At the cap a commit waits, so that opening, which loads what is unmerged, stays quick; and beyond its part of the
+ * memory, unless merging fails. */
+static bool must_wait(const struct store_set *set)
 {
-    while (set->unmerged_bytes + set->merging_bytes >= set->cap_bytes) {
+    return set->unmerged_bytes + set->merging_bytes >= set->cap_bytes ||
+           (budget_waits(set) && set->phase != PHASE_FAILED && (set->unmerged_bytes > 0 || set->phase != PHASE_IDLE));
+}
+
+static int wait_for_room(struct store_set *set, struct err *err)
+{
+    while (must_wait(set)) {
         if (set->phase == PHASE_IDLE) {
             begin_merge(set);
         } else if (set->phase == PHASE_FAILED) {
@@ -237,7 +245,8 @@ static void bound_wal(struct store_set *set)
 
 static void keep_merging(struct store_set *set)
 {
-    if (set->phase == PHASE_IDLE && (set->unmerged_bytes >= set->merge_bytes || set->unmerged_count >= MERGE_DELTAS)) {
+    if (set->phase == PHASE_IDLE && set->unmerged_count > 0 &&
+        (set->unmerged_bytes >= set->merge_bytes || set->unmerged_count >= MERGE_DELTAS || budget_wants_merge(set))) {
         begin_merge(set);
     } else if (set->phase == PHASE_IDLE && set->log.wal_pages >= CHECKPOINT_PAGES) {
         set->phase = PHASE_RUNNING;
@@ -263,7 +272,7 @@ static int write_delta(struct store_set *set, const struct store_meta *meta, str
     struct err merge_err;
     take_result(set, false, &merge_err); /* a failure is logged, and counts when there is no room left */
     retire(set, RETIRED_PER_COMMIT);
-    if (check_damage(set, err) != 0 || wait_below_cap(set, err) != 0) {
+    if (check_damage(set, err) != 0 || wait_for_room(set, err) != 0) {
         return -1;
     }
     encode(set, meta);
@@ -287,12 +296,25 @@ int interval_commit(struct store_set *set, const struct store_meta *meta, struct
         store_commit(&set->stores[i], durable);
     }
     arena_clear(&set->usage.before);
+    budget_count(set);
     if (durable) {
         store_evict(set, EVICT_TURNS);
         keep_merging(set);
         bound_wal(set);
     }
     return 0;
+}
+
+void interval_tidy(struct store_set *set)
+{
+    struct err err;
+    if (set->directory == NULL) {
+        return;
+    }
+    take_result(set, false, &err); /* a failure is logged */
+    retire(set, RETIRED_PER_COMMIT);
+    budget_count(set);
+    store_evict(set, EVICT_TURNS);
 }
 
 int interval_rollback(struct store_set *set, struct err *err)

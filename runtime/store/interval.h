@@ -11,6 +11,7 @@ int interval_changes(struct store_set *set,
                      int (*each)(void *self, struct store *store, const struct store_entry *entry, struct err *err),
                      void *self, struct err *err);
 int interval_commit(struct store_set *set, const struct store_meta *meta, struct err *err);
+void interval_tidy(struct store_set *set);
 int interval_rollback(struct store_set *set, struct err *err);
 
 #endif

@@ -9,8 +9,15 @@
 
 #include <stdlib.h>
 
-#define BATCH_BYTES ((size_t)64 * 1024 * 1024) /* of deltas in memory at once, about */
+#define BATCH_BYTES ((size_t)32 * 1024 * 1024) /* of deltas in memory at once, about */
 #define CANCEL_EVERY 1024                      /* rows */
+#define CANCEL_STEPS 100000                    /* of SQLite's machine */
+
+/* Rows of one transaction: many that lie together change few pages, scattered ones a page each. */
+#define LEAST_ROWS ((size_t)1024)
+#define MOST_ROWS ((size_t)65536)
+#define GOOD_PAGES 2048       /* of the WAL that a transaction adds */
+#define CHECKPOINT_PAGES 4096 /* of a WAL, which opening reads through: more are moved into the file */
 
 /* One change of one key. */
 struct change {
@@ -22,7 +29,8 @@ struct change {
     int64_t timestamp;
 };
 
-/* The commits of one transaction of rows.db. */
+/* Commits that are merged together, in as many transactions of rows.db as keep its WAL short. Until the last one says
+ * so, none of their deltas counts as merged: what is in the rows twice is only written again. */
 struct batch {
     struct rows *rows;
     struct arena bodies;
@@ -34,6 +42,8 @@ struct batch {
     int64_t seen;      /* last delta read */
     int64_t last;      /* last one that ends a commit */
     struct bytes meta; /* that one's */
+    int wal_pages;     /* of rows.db after the last transaction */
+    size_t rows_each;  /* of a transaction */
 };
 
 static uint64_t prefix_of(struct slice key)
@@ -133,19 +143,57 @@ static int put_change(struct batch *batch, const struct change *change, struct e
     return rows_put(batch->rows, &batch->rows->stores[change->store], &entry, err);
 }
 
-/* 1: cancelled. */
-static int write_changes(const struct merge_pass_config *config, struct batch *batch, struct err *err)
+static int count_wal_pages(void *self, sqlite3 *handle, const char *name, int pages)
 {
-    const struct change *previous = NULL;
+    struct batch *batch = self;
+    (void)handle;
+    (void)name;
+    batch->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+/* Ends a transaction and begins the next one. */
+static int write_on(struct batch *batch, struct delta_log *log, struct err *err)
+{
+    int before = batch->wal_pages;
+    if (rows_write_on(batch->rows, err) != 0) {
+        return -1;
+    }
+    int added = batch->wal_pages > before ? batch->wal_pages - before : batch->wal_pages;
+    if (added > GOOD_PAGES && batch->rows_each > LEAST_ROWS) {
+        batch->rows_each /= 2;
+    } else if (added < GOOD_PAGES / 2 && batch->rows_each < MOST_ROWS) {
+        batch->rows_each *= 2;
+    }
+    if (batch->wal_pages >= CHECKPOINT_PAGES &&
+        (database_checkpoint(&batch->rows->database, err) != 0 || database_checkpoint(&log->database, err) != 0)) {
+        return -1;
+    }
+    return rows_begin(batch->rows, err);
+}
+
+static bool repeats(const struct batch *batch, size_t i)
+{
+    const struct change *change = &batch->changes[i];
+    return i > 0 && change[-1].store == change->store && slice_equal(change[-1].key, change->key);
+}
+
+/* 1: cancelled. */
+static int write_changes(const struct merge_pass_config *config, struct batch *batch, struct delta_log *log,
+                         struct err *err)
+{
+    size_t written = 0;
     for (size_t i = 0; i < batch->count; i++) {
         const struct change *change = &batch->changes[i];
         if (i % CANCEL_EVERY == 0 && config->cancelled(config->self)) {
             return 1;
         }
-        bool repeats = previous != NULL && previous->store == change->store && slice_equal(previous->key, change->key);
-        previous = change;
         FAILPOINT(MERGE_ROWS);
-        if (!repeats && !is_expired(batch, change) && put_change(batch, change, err) != 0) {
+        if (repeats(batch, i) || is_expired(batch, change)) {
+            continue;
+        }
+        if (put_change(batch, change, err) != 0 ||
+            (++written % batch->rows_each == 0 && write_on(batch, log, err) != 0)) {
             return -1;
         }
     }
@@ -163,7 +211,8 @@ static int expire_stores(struct batch *batch, struct err *err)
 }
 
 /* 1: cancelled. */
-static int write_batch(const struct merge_pass_config *config, struct batch *batch, struct err *err)
+static int write_batch(const struct merge_pass_config *config, struct batch *batch, struct delta_log *log,
+                       struct err *err)
 {
     if (batch->count > 0) {
         qsort(batch->changes, batch->count, sizeof *batch->changes, compare_changes);
@@ -174,7 +223,7 @@ static int write_batch(const struct merge_pass_config *config, struct batch *bat
     }
     int result = expire_stores(batch, err);
     if (result == 0) {
-        result = write_changes(config, batch, err);
+        result = write_changes(config, batch, log, err);
     }
     if (result == 0) {
         FAILPOINT(MERGE_COMMIT);
@@ -199,15 +248,17 @@ static int check_batch(const struct batch *batch, struct err *err)
 static int merge_batch(const struct merge_pass_config *config, struct delta_log *log, struct rows *rows,
                        struct err *err)
 {
-    struct batch batch = {.rows = rows, .seen = rows->merged, .last = rows->merged};
+    struct batch batch = {.rows = rows, .seen = rows->merged, .last = rows->merged, .rows_each = LEAST_ROWS};
+    sqlite3_wal_hook(rows->database.handle, count_wal_pages, &batch);
     batch.expired = memory_alloc((rows->count + 1) * sizeof *batch.expired);
     int result = delta_log_read(log, rows->merged, config->through, add_row, &batch, err);
     if (result == 0) {
         result = check_batch(&batch, err);
     }
     if (result == 0) {
-        result = write_batch(config, &batch, err);
+        result = write_batch(config, &batch, log, err);
     }
+    sqlite3_wal_hook(rows->database.handle, NULL, NULL);
     arena_free(&batch.bodies);
     free(batch.changes);
     free(batch.expired);
@@ -221,11 +272,20 @@ static int run(const struct merge_pass_config *config, struct delta_log *log, st
     while (result == 0 && rows->merged < config->through) {
         result = merge_batch(config, log, rows, err);
     }
-    if (result < 0 || config->cancelled(config->self)) {
-        return result < 0 ? -1 : 0;
+    if (config->cancelled(config->self)) {
+        return 0; /* which is also what ends a long statement with an error */
+    }
+    if (result < 0) {
+        return -1;
     }
     FAILPOINT(MERGED);
     return database_truncate_wal(&rows->database, err) != 0 ? -1 : database_checkpoint(&log->database, err);
+}
+
+static int is_cancelled(void *self)
+{
+    const struct merge_pass_config *config = self;
+    return config->cancelled(config->self);
 }
 
 int merge_pass(const struct merge_pass_config *config, struct err *err)
@@ -241,6 +301,7 @@ int merge_pass(const struct merge_pass_config *config, struct err *err)
         delta_log_close(&log);
         return -1;
     }
+    sqlite3_progress_handler(rows.database.handle, CANCEL_STEPS, is_cancelled, (void *)config);
     int failed = run(config, &log, &rows, err);
     rows_close(&rows);
     delta_log_close(&log);

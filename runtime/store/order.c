@@ -184,6 +184,22 @@ void order_remove(struct order *order, struct slice key)
     }
 }
 
+void order_remove_below(struct order *order, struct slice key)
+{
+    struct order_place place = order_seek(order, key, false);
+    order->version++;
+    for (size_t i = 0; i < place.block; i++) {
+        free(order->blocks[i]);
+    }
+    order->count -= place.block;
+    memmove(order->blocks, order->blocks + place.block, order->count * sizeof *order->blocks);
+    if (place.item > 0) {
+        struct order_block *block = order->blocks[0];
+        block->count -= place.item;
+        memmove(block->items, &block->items[place.item], block->count * sizeof *block->items);
+    }
+}
+
 void order_replace(struct order *order, struct table_entry *entry)
 {
     struct order_place place = order_seek(order, table_key(entry), false);

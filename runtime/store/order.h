@@ -29,6 +29,7 @@ void order_free(struct order *order);                                /* NULL is 
 void order_insert(struct order *order, struct table_entry *entry);  /* its key is not there yet */
 void order_remove(struct order *order, struct slice key);           /* is there */
 void order_replace(struct order *order, struct table_entry *entry); /* an entry with the same key moved here */
+void order_remove_below(struct order *order, struct slice key);     /* every lesser key, block by block */
 
 /* The first entry with a key >= `key`, or > `key` if `after`; order_entry gives NULL behind the last one. */
 struct order_place order_seek(const struct order *order, struct slice key, bool after);

@@ -485,6 +485,11 @@ static int set_state(struct rows *rows, int64_t merged, struct slice meta, struc
     return failed;
 }
 
+int rows_write_on(struct rows *rows, struct err *err)
+{
+    return database_execute(&rows->database, SQL_COMMIT, err);
+}
+
 int rows_commit(struct rows *rows, int64_t merged, struct slice meta, struct err *err)
 {
     if (set_state(rows, merged, meta, err) != 0 || database_execute(&rows->database, SQL_COMMIT, err) != 0) {

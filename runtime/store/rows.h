@@ -70,10 +70,12 @@ int rows_range_step(struct rows *rows, struct rows_range *range, bool *found, st
                     struct err *err);
 void rows_release_range(struct rows_range *range);
 
-/* The merge. Everything between begin and commit is one transaction that ends with what `merged` and `meta` say. */
+/* The merge. Between begin and commit is one transaction that ends with what `merged` and `meta` say, or several with
+ * rows_write_on and another begin between them. */
 int rows_begin(struct rows *rows, struct err *err);
 int rows_put(struct rows *rows, struct rows_store *store, const struct store_entry *entry, struct err *err);
 int rows_expire(struct rows *rows, struct rows_store *store, uint64_t time, struct err *err);
+int rows_write_on(struct rows *rows, struct err *err); /* commits what was written, and `merged` stays */
 int rows_commit(struct rows *rows, int64_t merged, struct slice meta, struct err *err);
 void rows_rollback(struct rows *rows);
 

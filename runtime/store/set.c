@@ -2,6 +2,7 @@
 
 #include "base/failpoint.h"
 #include "base/memory.h"
+#include "store/budget.h"
 #include "store/files.h"
 #include "store/meta.h"
 #include "store/range.h"
@@ -9,8 +10,11 @@
 
 #include <stdlib.h>
 
-#define MERGE_BYTES FAILPOINT_NUMBER("TIDEMILL_MERGE_BYTES", INT64_C(33554432))
-#define CAP_BYTES INT64_C(268435456)
+/* Opening loads what is not merged, and is to be quick: the cap bounds it. Without a limit on memory, speed counts
+ * more: the more commits are merged at once, the more of their changes are of the same keys. */
+#define MERGE_BYTES FAILPOINT_NUMBER("TIDEMILL_MERGE_BYTES", INT64_C(24) << 20)
+#define CAP_BYTES (INT64_C(64) << 20)
+#define UNLIMITED_CAP_BYTES (INT64_C(256) << 20)
 
 static int check_specs(const struct store_config *config, struct err *err)
 {
@@ -31,9 +35,6 @@ static struct store_set *make(const struct store_config *config)
     set->directory = memory_copy_text(config->directory);
     set->app = memory_copy_text(config->app != NULL ? config->app : "");
     set->worker = memory_copy_text(config->worker != NULL ? config->worker : "");
-    set->cache_bytes = config->cache_bytes;
-    set->merge_bytes = config->merge_bytes > 0 ? config->merge_bytes : MERGE_BYTES;
-    set->cap_bytes = config->unmerged_bytes > 0 ? config->unmerged_bytes : CAP_BYTES;
     set->specs = memory_alloc((config->spec_count + 1) * sizeof *set->specs);
     set->stores = memory_alloc((config->spec_count + 1) * sizeof *set->stores);
     set->store_count = config->spec_count;
@@ -42,11 +43,16 @@ static struct store_set *make(const struct store_config *config)
         set->specs[i] = config->specs[i];
         set->specs[i].name = set->stores[i].name;
     }
+    budget_join(set, config);
+    int64_t cap = set->budget->limit > 0 ? CAP_BYTES : UNLIMITED_CAP_BYTES;
+    set->merge_bytes = config->merge_bytes > 0 ? config->merge_bytes : MERGE_BYTES;
+    set->cap_bytes = config->unmerged_bytes > 0 ? config->unmerged_bytes : cap;
     return set;
 }
 
 static void release(struct store_set *set)
 {
+    budget_leave(set);
     for (size_t i = 0; i < set->store_count; i++) {
         store_free(&set->stores[i]);
     }
@@ -99,6 +105,7 @@ int set_open(const struct store_config *config, struct store_set **set, struct s
         *meta = made->meta.size > 0 ? found : (struct store_meta){.app = NULL};
     }
     *fresh = made->meta.size == 0;
+    budget_count(made);
     *set = made;
     return 0;
 }
@@ -153,5 +160,5 @@ int64_t set_bytes(const struct store_set *set)
 
 int64_t set_entries(const struct store_set *set)
 {
-    return set->usage.live;
+    return set->usage.counts.live;
 }

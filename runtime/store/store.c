@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "store/budget.h"
 #include "store/range.h"
 
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #define PREFETCH 8        /* entries ahead */
 #define EVICT_SLOTS 64    /* slots of a table that one turn visits */
 #define TURNS_PER_READ 64 /* eviction that one read-through pays for, at most */
+#define TURNS_PER_WRITE 2
 
 /* Segments. */
 
@@ -126,9 +128,6 @@ static void set_order(struct store *store, struct order *order)
 
 static void drop_order(struct store *store)
 {
-    for (size_t i = 0; i < store->doomed_count; i++) {
-        store->doomed[i]->table.order = NULL;
-    }
     order_free(store->order);
     set_order(store, NULL);
 }
@@ -227,15 +226,11 @@ static void next_turn(struct store_set *set)
 /* Cursors may rely on what is in memory, so a store with open ones is passed over. */
 static void evict(struct store_set *set, int turns, const struct table_entry *keep)
 {
-    if (set->cache_bytes == 0 || set->directory == NULL || set->store_count == 0) {
-        return;
-    }
-    for (int turn = 0; turn < turns && set->usage.clean_bytes > set->cache_bytes; turn++) {
+    for (int turn = 0; turn < turns && budget_surplus(set) > 0; turn++) {
         struct store *store = &set->stores[set->clock_store];
         struct store_segment *segment = store->hand < store->segment_count ? store->segments[store->hand] : NULL;
         if (segment != NULL && segment->number != STORE_TIMELESS && store->open_cursors == 0) {
-            int64_t target = set->usage.clean_bytes - set->cache_bytes;
-            if (table_evict(&segment->table, EVICT_SLOTS, target, keep) > 0) {
+            if (table_evict(&segment->table, EVICT_SLOTS, budget_surplus(set), keep) > 0) {
                 note_eviction(store, segment);
             }
         }
@@ -296,8 +291,8 @@ int store_get(struct store *store, struct slice key, bool *found, struct store_e
     struct store_segment *segment = segment_of(store, key, false);
     struct table_entry *known = NULL;
     if (segment != NULL) {
-        known = store->set->cache_bytes > 0 ? table_use(&segment->table, key, hash)
-                                            : table_find(&segment->table, key, hash);
+        known = store->set->budget->limit > 0 ? table_use(&segment->table, key, hash)
+                                              : table_find(&segment->table, key, hash);
     }
     if (known != NULL || !may_have_row(store, key)) {
         *found = fill(entry, known);
@@ -348,7 +343,8 @@ static int change(struct store *store, struct slice key, struct slice value, int
         return err_set(err, ERR_FATAL, ERR_MEMORY, "The store %s has too many changes without a commit.", store->name);
     }
     if (!slice_is_null(value) || !is_nothing(store, table, key, hash)) {
-        table_put(table, key, hash, value, timestamp, how);
+        struct table_entry *entry = table_put(table, key, hash, value, timestamp, how);
+        evict(store->set, TURNS_PER_WRITE, entry);
     }
     return 0;
 }
@@ -388,19 +384,67 @@ void store_load(struct store *store, const struct store_entry *entry, bool merge
     }
 }
 
+void store_load_all(struct store *store, const struct store_entry *entries, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        prefetch(store, entries[i].key);
+    }
+    for (size_t i = 0; i < count; i++) {
+        store_load(store, &entries[i], false);
+    }
+}
+
 /* Expiry. Segments stay until the commit, for a rollback; single entries stay, unseen, until their segment goes. */
+
+/* Keys without a time may lie among those that go, and stay. */
+static void keep_timeless(struct store *store)
+{
+    size_t last = store->segment_count - 1;
+    if (store->segment_count == 0 || store->segments[last]->number != STORE_TIMELESS) {
+        return;
+    }
+    size_t at = 0;
+    struct table_entry *entry;
+    while ((entry = table_each(&store->segments[last]->table, &at)) != NULL) {
+        struct slice key = table_key(entry);
+        struct table_entry *found = order_entry(store->order, order_seek(store->order, key, false));
+        if (found == NULL || !slice_equal(table_key(found), key)) {
+            order_insert(store->order, entry);
+        }
+    }
+}
+
+/* What is doomed is invisible already, so the order forgets it at once: all of it in one piece. */
+static void cut_order(struct store *store, uint64_t number)
+{
+    unsigned char first[8];
+    uint64_t time = number * store->segment_ms;
+    for (int i = 0; i < 8; i++) {
+        first[i] = (unsigned char)(time >> (56 - 8 * i));
+    }
+    if (store->order != NULL) {
+        order_remove_below(store->order, slice_of(first, sizeof first));
+        keep_timeless(store);
+    }
+}
 
 static void doom_segments(struct store *store, uint64_t time)
 {
     size_t count = find_segment(store, time / store->segment_ms);
+    if (count == 0) {
+        return;
+    }
+    if (store->open_cursors > 0) {
+        range_detach(store);
+    }
+    cut_order(store, time / store->segment_ms);
     for (size_t i = 0; i < count; i++) {
         store->doomed = memory_grow(store->doomed, store->doomed_count, &store->doomed_capacity, sizeof *store->doomed);
+        store->segments[i]->table.order = NULL;
         store->doomed[store->doomed_count++] = store->segments[i];
     }
     store->segment_count -= count;
-    if (count > 0) {
-        memmove(store->segments, store->segments + count, store->segment_count * sizeof(struct store_segment *));
-    }
+    memmove(store->segments, store->segments + count, store->segment_count * sizeof(struct store_segment *));
     store->recent = NULL;
     store->hand = 0;
 }

@@ -18,6 +18,7 @@ int store_expire(struct store *store, int64_t time, struct err *err);
 
 /* At opening: an entry from the rows (`merged`) or from a delta that is not merged, and such a delta's expiry. */
 void store_load(struct store *store, const struct store_entry *entry, bool merged);
+void store_load_all(struct store *store, const struct store_entry *entries, size_t count); /* not merged */
 void store_load_expiry(struct store *store, uint64_t time);
 
 bool store_is_expired(const struct store *store, struct slice key);

@@ -26,6 +26,7 @@ const struct store_driver sqlite_store_driver = {
     .commit = interval_commit,
     .rollback = interval_rollback,
     .restore = store_restore,
+    .tidy = interval_tidy,
     .bytes = set_bytes,
     .entries = set_entries,
     .name = name,

@@ -57,7 +57,12 @@ struct store_set {
     char *directory; /* NULL: in memory only */
     char *app;
     char *worker;
-    int64_t cache_bytes;
+    struct store_budget *budget; /* of the process, or own_budget */
+    struct store_budget own_budget;
+    int64_t counted;       /* what this set has told the budget */
+    int64_t memory_target; /* clean entries go while all entries take more than this */
+    int64_t clean_least;   /* but not below this */
+    bool over_budget;      /* all sets together, when it was counted */
     int64_t merge_bytes;
     int64_t cap_bytes;
     struct store_spec *specs; /* names are the stores' */

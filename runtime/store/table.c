@@ -49,9 +49,20 @@ static void write_sizes(struct table_entry *entry, size_t key_size, struct slice
     memcpy(entry->data, sizes, sizeof sizes);
 }
 
+static void count(struct table *table, int64_t bytes, int64_t clean_bytes, int64_t live)
+{
+    table->counts.bytes += bytes;
+    table->counts.clean_bytes += clean_bytes;
+    table->counts.live += live;
+    table->usage->counts.bytes += bytes;
+    table->usage->counts.clean_bytes += clean_bytes;
+    table->usage->counts.live += live;
+}
+
 static struct table_entry *make_entry(struct table *table, struct slice key, struct slice value, int64_t timestamp)
 {
     struct table_entry *entry = slab_alloc(&table->slab, sizes_room(key.size, value));
+    count(table, (int64_t)sizes_room(key.size, value) + SLOT_COST, 0, 0);
     entry->timestamp = timestamp;
     entry->state = 0;
     write_sizes(entry, key.size, value);
@@ -68,6 +79,7 @@ static struct table_entry *make_entry(struct table *table, struct slice key, str
 static struct table_entry *copy_entry(struct table *table, const struct table_entry *entry)
 {
     size_t room = entry_room(entry);
+    count(table, (int64_t)room + SLOT_COST, 0, 0);
     return memcpy(slab_alloc(&table->slab, room), entry, room);
 }
 
@@ -80,7 +92,9 @@ static struct table_entry *copy_aside(struct table *table, const struct table_en
 
 static void release_entry(struct table *table, struct table_entry *entry)
 {
-    slab_release(&table->slab, entry, entry_room(entry));
+    size_t room = entry_room(entry);
+    count(table, -(int64_t)room - SLOT_COST, 0, 0);
+    slab_release(&table->slab, entry, room);
 }
 
 /* Slots. */
@@ -183,7 +197,7 @@ static void insert_slot(struct table *table, struct table_entry *entry, uint64_t
     }
     place_entry(table, entry, hash);
     table->entries++;
-    table->usage->live += !table_deleted(entry);
+    count(table, 0, 0, !table_deleted(entry));
     if (table->order != NULL) {
         order_insert(table->order, entry);
     }
@@ -200,7 +214,7 @@ static void remove_slot(struct table *table, size_t slot)
     table->slots[slot] = last ? 0 : REMOVED;
     table->used -= last;
     table->entries--;
-    table->usage->live -= !table_deleted(entry);
+    count(table, 0, 0, -(int64_t)!table_deleted(entry));
 }
 
 static void remove_entry(struct table *table, struct table_entry *entry)
@@ -264,7 +278,7 @@ static void become_clean(struct table *table, struct table_entry *entry)
     if (table_deleted(entry)) {
         remove_entry(table, entry);
     } else {
-        table->usage->clean_bytes += entry_cost(entry);
+        count(table, 0, entry_cost(entry), 0);
     }
 }
 
@@ -298,14 +312,7 @@ void table_init(struct table *table, struct table_usage *usage)
 
 void table_free(struct table *table)
 {
-    size_t at = 0;
-    for (struct table_entry *entry = table_each(table, &at); entry != NULL; entry = table_each(table, &at)) {
-        if (table->order != NULL) {
-            order_remove(table->order, table_key(entry));
-        }
-        table->usage->live -= !table_deleted(entry);
-        table->usage->clean_bytes -= is_clean(entry) ? entry_cost(entry) : 0;
-    }
+    count(table, -table->counts.bytes, -table->counts.clean_bytes, -table->counts.live);
     slab_free(&table->slab);
     pages_free(table->slots, table->capacity * sizeof *table->slots);
     free(table->changes.items);
@@ -345,7 +352,7 @@ static struct table_entry *insert(struct table *table, struct slice key, uint64_
     insert_slot(table, entry, hash);
     if (change == TABLE_CLEAN) {
         entry->state |= TABLE_USED;
-        table->usage->clean_bytes += entry_cost(entry);
+        count(table, 0, entry_cost(entry), 0);
     } else if (change == TABLE_COMMITTED) {
         add_unmerged(table, entry, table->epoch);
     } else {
@@ -358,7 +365,7 @@ static struct table_entry *insert(struct table *table, struct slice key, uint64_
 static void overwrite(struct table *table, struct table_entry *entry, struct slice value, int64_t timestamp)
 {
     size_t key_size = table_key(entry).size;
-    table->usage->live += table_deleted(entry) - slice_is_null(value);
+    count(table, 0, 0, table_deleted(entry) - slice_is_null(value));
     if (value.size > 0) {
         memmove((unsigned char *)table_key(entry).data + key_size, value.data, value.size);
     }
@@ -379,7 +386,7 @@ static struct table_entry *move(struct table *table, size_t slot, struct slice v
     struct table_entry *entry = make_entry(table, table_key(old), value, timestamp);
     entry->state = old->state & ~(TABLE_UNMERGED(0) | TABLE_UNMERGED(1));
     table->slots[slot] = (table->slots[slot] & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)entry;
-    table->usage->live += table_deleted(old) - slice_is_null(value);
+    count(table, 0, 0, table_deleted(old) - slice_is_null(value));
     if (table->order != NULL) {
         order_replace(table->order, entry);
     }
@@ -405,7 +412,7 @@ static struct table_entry *change_first(struct table *table, size_t slot, struct
                                         enum table_change change)
 {
     struct table_entry *entry = slot_entry(table->slots[slot]);
-    table->usage->clean_bytes -= is_clean(entry) ? entry_cost(entry) : 0;
+    count(table, 0, is_clean(entry) ? -entry_cost(entry) : 0, 0);
     if (!fits(entry, table_key(entry).size, value)) {
         struct table_entry *moved = move(table, slot, value, timestamp);
         add_change(table, moved, change)->before = entry;
@@ -423,7 +430,7 @@ static struct table_entry *change_first(struct table *table, size_t slot, struct
 static struct table_entry *load_again(struct table *table, size_t slot, struct slice value, int64_t timestamp)
 {
     struct table_entry *entry = slot_entry(table->slots[slot]);
-    table->usage->clean_bytes -= is_clean(entry) ? entry_cost(entry) : 0;
+    count(table, 0, is_clean(entry) ? -entry_cost(entry) : 0, 0);
     if (fits(entry, table_key(entry).size, value)) {
         overwrite(table, entry, value, timestamp);
     } else {
@@ -491,7 +498,7 @@ static void restore_before(struct table *table, const struct table_changed *chan
     struct slice key = table_key(entry);
     size_t slot = find_slot(table, key, hash_table64(key));
     table->slots[slot] = (table->slots[slot] & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)before;
-    table->usage->live += table_deleted(entry) - table_deleted(before);
+    count(table, 0, 0, table_deleted(entry) - table_deleted(before));
     uint32_t bits = changed->copied ? unmerged_bits(before) : 0;
     before->state &= ~(bits | TABLE_DIRTY);
     for (int epoch = 0; epoch < 2; epoch++) {
@@ -571,7 +578,7 @@ int64_t table_evict(struct table *table, size_t limit, int64_t target, const str
             continue;
         }
         int64_t cost = entry_cost(entry);
-        table->usage->clean_bytes -= cost;
+        count(table, 0, -cost, 0);
         dropped += cost;
         remove_slot(table, slot);
         release_entry(table, entry);

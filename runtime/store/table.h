@@ -69,10 +69,16 @@ static inline bool table_deleted(const struct table_entry *entry)
     return entry->key_size == TABLE_LONG ? table_long_size(entry, 1) == UINT32_MAX : entry->value_size == TABLE_DELETED;
 }
 
-/* Shared by the tables of a set. All zero to begin with; the arena is freed by its owner. */
-struct table_usage {
+/* What entries come to. */
+struct table_counts {
+    int64_t bytes;       /* memory of all entries */
     int64_t clean_bytes; /* of entries that may be evicted */
     int64_t live;        /* entries that are no deletions */
+};
+
+/* Shared by the tables of a set. All zero to begin with; the arena is freed by its owner. */
+struct table_usage {
+    struct table_counts counts;
     struct arena before; /* entries as of the last commit; the set empties it after each commit and rollback */
 };
 
@@ -107,6 +113,7 @@ struct table {
     struct table_changes changes;  /* in order of the first change */
     struct table_list unmerged[2]; /* committed before and after the running merge began */
     int epoch;                     /* which one commits go to */
+    struct table_counts counts;    /* this table's part of `usage` */
     struct table_usage *usage;
     struct order *order; /* NULL: nobody asked for a range yet */
 };
@@ -119,6 +126,7 @@ enum table_change {
 };
 
 void table_init(struct table *table, struct table_usage *usage);
+/* Takes time by its memory, not by its entries; an `order` must have forgotten them already. */
 void table_free(struct table *table);
 
 struct table_entry *table_find(struct table *table, struct slice key, uint64_t hash);

@@ -26,8 +26,8 @@ static void end(struct fixture *fixture)
 {
     table_free(&fixture->table);
     arena_free(&fixture->usage.before);
-    ck_assert_int_eq(fixture->usage.live, 0);
-    ck_assert_int_eq(fixture->usage.clean_bytes, 0);
+    ck_assert_int_eq(fixture->usage.counts.live, 0);
+    ck_assert_int_eq(fixture->usage.counts.clean_bytes, 0);
 }
 
 static struct table_entry *put(struct fixture *fixture, struct slice key, struct slice value, enum table_change change)
@@ -90,7 +90,7 @@ START_TEST(many_entries_are_found_while_the_table_grows)
     }
     number_key(100000, key);
     ck_assert_ptr_null(find(&fixture, slice_text(key)));
-    ck_assert_int_eq(fixture.usage.live, 100000);
+    ck_assert_int_eq(fixture.usage.counts.live, 100000);
     end(&fixture);
 }
 END_TEST

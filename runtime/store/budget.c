@@ -1,0 +1,76 @@
+#include "store/budget.h"
+
+#include <ck_pr.h>
+
+#define LEAST_MERGE_BYTES (INT64_C(512) * 1024)
+
+/* Parts of a set's share of the budget. */
+#define CLEAN_PART 16  /* stays, whatever else takes memory, so that what was just read is found again */
+#define MERGE_PART 4   /* so much that is not merged starts a merge */
+#define WAITING_PART 2 /* so much makes commits wait, when all sets together are beyond the budget */
+
+void budget_join(struct store_set *set, const struct store_config *config)
+{
+    set->own_budget.limit = config->cache_bytes;
+    set->budget = config->budget != NULL ? config->budget : &set->own_budget;
+    ck_pr_inc_32(&set->budget->sets);
+    budget_count(set);
+}
+
+void budget_leave(struct store_set *set)
+{
+    ck_pr_add_64(&set->budget->used, (uint64_t)-set->counted);
+    ck_pr_dec_32(&set->budget->sets);
+    set->counted = 0;
+}
+
+static int64_t share_of(const struct store_set *set)
+{
+    return set->budget->limit / (int64_t)ck_pr_load_32(&set->budget->sets);
+}
+
+/* The merge has the deltas in memory, and a list of what is in them. */
+static int64_t memory_of(const struct store_set *set)
+{
+    int64_t bytes = set->usage.counts.bytes + set->merging_bytes + set->merging_bytes / 2;
+    for (size_t i = 0; i < set->delta_capacity; i++) {
+        bytes += (int64_t)set->deltas[i].blob.capacity;
+    }
+    return bytes;
+}
+
+void budget_count(struct store_set *set)
+{
+    int64_t now = memory_of(set);
+    uint64_t change = (uint64_t)(now - set->counted);
+    int64_t used = (int64_t)(ck_pr_faa_64(&set->budget->used, change) + change);
+    set->counted = now;
+    set->memory_target = INT64_MAX;
+    if (set->budget->limit == 0 || set->directory == NULL) {
+        return;
+    }
+    int64_t share = share_of(set);
+    int64_t room = set->budget->limit - used;
+    int64_t own_room = share - now;
+    set->over_budget = room < 0;
+    set->clean_least = share / CLEAN_PART;
+    set->memory_target = set->usage.counts.bytes + (room > own_room ? room : own_room);
+}
+
+static int64_t unmerged(const struct store_set *set)
+{
+    return set->usage.counts.bytes - set->usage.counts.clean_bytes;
+}
+
+bool budget_wants_merge(const struct store_set *set)
+{
+    int64_t start = share_of(set) / MERGE_PART;
+    return set->budget->limit > 0 && unmerged(set) >= (start > LEAST_MERGE_BYTES ? start : LEAST_MERGE_BYTES);
+}
+
+bool budget_waits(const struct store_set *set)
+{
+    int64_t most = share_of(set) / WAITING_PART;
+    return set->budget->limit > 0 && set->over_budget &&
+           unmerged(set) >= (most > 2 * LEAST_MERGE_BYTES ? most : 2 * LEAST_MERGE_BYTES);
+}
