@@ -82,6 +82,7 @@ static int commit_transaction(struct local *local, struct err *err)
         local_db_rollback(db);
         return -1;
     }
+    local_db_rollback(db); /* mostly SQLite has done so; what it left open would keep all others from writing */
     local->broken = true;
     err->class = ERR_UNKNOWN;
     return err_wrap(err, "committing; whether it took place is not known yet");
