@@ -31,6 +31,7 @@ static const struct operator* const list[] = {
     &operator_table_filter,
     &operator_table_filter_not,
     &operator_table_map_values,
+    &operator_suppress,
     &operator_join_table,
     &operator_left_join_table,
 };

@@ -19,6 +19,7 @@ extern const struct operator operator_table_group_by;
 extern const struct operator operator_table_count, operator_table_reduce, operator_table_aggregate;
 extern const struct operator operator_to_table, operator_to_stream;
 extern const struct operator operator_table_filter, operator_table_filter_not, operator_table_map_values;
+extern const struct operator operator_suppress;
 extern const struct operator operator_join_table, operator_left_join_table;
 
 extern const struct operator_table operators_all;

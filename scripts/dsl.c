@@ -8,6 +8,7 @@
 #include "dsl_objects_lua.h"
 #include "dsl_sources_lua.h"
 #include "dsl_streams_lua.h"
+#include "dsl_suppress_lua.h"
 #include "dsl_table_grouping_lua.h"
 #include "dsl_table_joins_lua.h"
 #include "dsl_tables_lua.h"
@@ -24,6 +25,7 @@ static const struct {
     {dsl_grouping_lua, sizeof(dsl_grouping_lua)},
     {dsl_tables_lua, sizeof(dsl_tables_lua)},
     {dsl_table_grouping_lua, sizeof(dsl_table_grouping_lua)},
+    {dsl_suppress_lua, sizeof(dsl_suppress_lua)},
     {dsl_table_joins_lua, sizeof(dsl_table_joins_lua)},
     {dsl_module_lua, sizeof(dsl_module_lua)}, /* the last */
 };

@@ -50,7 +50,7 @@ local stream_class = class("a stream", stream_methods, { process = true, sink = 
   suppress = "suppress is a method of tables",
 })
 local table_class = class("a table", table_methods,
-  { suppress = true, join = true, left_join = true, outer_join = true }, TO_STREAM_FIRST)
+  { join = true, left_join = true, outer_join = true }, TO_STREAM_FIRST)
 local grouped_class = class("a grouped stream", grouped_methods, { windowed_by = true }, {
   to = "a grouped stream can only be counted, reduced or aggregated; write the stream itself out with to",
 })

@@ -43,7 +43,6 @@ static const struct {
     {"table_join*", "table-table joins"},
     {"table_left_join*", "table-table joins"},
     {"table_outer_join*", "table-table joins"},
-    {"table_suppress_*", "suppress"},
 };
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
