@@ -148,28 +148,32 @@ static int core_app_id(lua_State *L)
 
 /* ---- values ---- */
 
-/* duration("5s") or duration(5000) -> 5000 */
-static int core_duration(lua_State *L)
+int64_t bind_app_duration(lua_State *L, int index)
 {
     int64_t ms = -1;
-    if (lua_type(L, 1) == LUA_TSTRING) {
-        if (clock_parse_duration(lua_tostring(L, 1), &ms)) {
-            return luaL_error(
-                L, "\"%s\" is no duration; durations are \"250ms\" \"5s\" \"1m\" \"2h\" \"1d\" or milliseconds",
-                lua_tostring(L, 1));
+    if (lua_type(L, index) == LUA_TSTRING) {
+        if (clock_parse_duration(lua_tostring(L, index), &ms)) {
+            luaL_error(L, "\"%s\" is no duration; durations are \"250ms\" \"5s\" \"1m\" \"2h\" \"1d\" or milliseconds",
+                       lua_tostring(L, index));
         }
     } else {
         int whole = 0;
-        ms = lua_type(L, 1) == LUA_TNUMBER ? lua_tointegerx(L, 1, &whole) : 0;
+        ms = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &whole) : 0;
         if (!whole) {
-            return luaL_error(L, "a duration is a text like \"5s\" or a whole number of milliseconds, not %s",
-                              luaL_tolstring(L, 1, NULL));
+            luaL_error(L, "a duration is a text like \"5s\" or a whole number of milliseconds, not %s",
+                       luaL_tolstring(L, index, NULL));
         }
     }
     if (ms < 0) {
-        return luaL_error(L, "a duration can't be negative");
+        luaL_error(L, "a duration can't be negative");
     }
-    lua_pushinteger(L, ms);
+    return ms;
+}
+
+/* duration("5s") or duration(5000) -> 5000 */
+static int core_duration(lua_State *L)
+{
+    lua_pushinteger(L, bind_app_duration(L, 1));
     return 1;
 }
 

@@ -10,5 +10,7 @@
 /* Adds app, app_id, duration, nearest, env, phase, fail, codecs, codec, null, tombstone, copy and list to the table on
  * top of the stack. [-0, +0, e] */
 void bind_app_install(lua_State *L);
+/* Milliseconds of a duration, "5s" or 5000, from 0. [-0, +0, e] */
+int64_t bind_app_duration(lua_State *L, int index);
 
 #endif

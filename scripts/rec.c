@@ -381,3 +381,42 @@ const struct headers *rec_headers(lua_State *L, int index)
     *headers = rec->headers;
     return headers;
 }
+
+/* The pair on top of the stack. */
+static struct header take_header(lua_State *L)
+{
+    if (lua_type(L, -1) != LUA_TTABLE) {
+        luaL_error(L, "headers are a list of { name, value }, and one of its entries is a %s", luaL_typename(L, -1));
+    }
+    lua_rawgeti(L, -1, 1);
+    lua_rawgeti(L, -2, 2);
+    int top = lua_gettop(L);
+    struct header header = {arena_copy(host_of(L)->arena, require_name(L, top - 1)), require_value(L, top)};
+    lua_pop(L, 2);
+    return header;
+}
+
+const struct headers *rec_take_headers(lua_State *L, int index)
+{
+    struct headers *headers = arena_alloc(host_of(L)->arena, sizeof *headers);
+    index = lua_absindex(L, index);
+    if (has_metatable(L, index, &headers_key)) {
+        lua_getiuservalue(L, index, 1);
+        *headers = require_current(L, lua_touserdata(L, -1), "rec.headers")->headers;
+        lua_pop(L, 1);
+        return headers;
+    }
+    if (lua_type(L, index) != LUA_TTABLE) {
+        luaL_error(L, "headers are a list of { name, value }, or rec.headers, and this is a %s",
+                   luaL_typename(L, index));
+    }
+    size_t count = lua_rawlen(L, index);
+    struct header *list = arena_alloc(host_of(L)->arena, (count + 1) * sizeof *list);
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, index, (lua_Integer)i + 1);
+        list[i] = take_header(L);
+        lua_pop(L, 1);
+    }
+    *headers = (struct headers){list, count};
+    return headers;
+}

@@ -12,5 +12,8 @@ void rec_install(lua_State *L); /* [-0, +0, e] */
 void rec_push(lua_State *L, const struct item *item, bool writable);
 /* The headers as they are now, changes included; in the worker's arena. [-0, +0, -] */
 const struct headers *rec_headers(lua_State *L, int index);
+/* Headers that the user gives: rec.headers, or a list of { name, value }; copied into the worker's arena. [-0, +0, e]
+ */
+const struct headers *rec_take_headers(lua_State *L, int index);
 
 #endif

@@ -53,6 +53,10 @@ int op_produce(struct worker *worker, struct output *output, int32_t partition, 
 /* The store of that name; it is declared by this node or by another of the same sub-topology. Never NULL. */
 struct store *op_store(struct node *node, const char *name);
 const struct store_driver *op_store_driver(struct worker *worker);
+/* How that store was declared; NULL: there is none of that name. */
+const struct store_spec *op_store_spec(const struct node *node, const char *name);
+/* Whether an entry written at `timestamp` is past the ttl of its store (0: it has none), and so as good as deleted. */
+bool op_expired(const struct worker *worker, int64_t ttl_ms, int64_t timestamp);
 
 /* Records that will never have an effect: counted per node and reason, logged at a limited rate. */
 void op_drop(struct node *node, enum op_drop reason, const struct item *item);

@@ -9,6 +9,7 @@
 #define METADATA_VERSION "tm1"
 /* Kafka keeps 4096 bytes of metadata with an offset; further timers start on the grid again. */
 #define METADATA_TIMERS 64
+#define CANCELLED (-1) /* in place of a schedule */
 
 void timers_init(struct timers *timers)
 {
@@ -50,17 +51,25 @@ struct op_timer *timers_add(struct timers *timers, struct node *node, enum op_ti
     struct op_timer *timer = memory_alloc(sizeof(*timer));
     *timer = (struct op_timer){.node = node, .fire = fire, .data = data, .kind = kind, .interval = interval_ms};
     timer->next = first_time(timers, kind, interval_ms, wall_ms);
+    timer->initial = !timers->opened;
+    timer->cancelled = timer->next == CANCELLED;
     timers->list = memory_grow(timers->list, timers->count, &timers->capacity, sizeof(*timers->list));
     timers->list[timers->count++] = timer;
     refresh(timers, kind);
     return timer;
 }
 
+void timers_opened(struct timers *timers)
+{
+    timers->opened = true;
+    timers->saved_used = timers->saved_count;
+}
+
 static void sweep(struct timers *timers)
 {
     size_t kept = 0;
     for (size_t i = 0; i < timers->count; i++) {
-        if (timers->list[i]->cancelled) {
+        if (timers->list[i]->cancelled && !timers->list[i]->initial) {
             free(timers->list[i]);
         } else {
             timers->list[kept++] = timers->list[i];
@@ -81,7 +90,7 @@ struct op_timer *timers_due(struct timers *timers, enum op_time kind, int64_t no
     struct op_timer *due = NULL;
     for (size_t i = 0; i < timers->count; i++) {
         struct op_timer *timer = timers->list[i];
-        if (timer->kind == kind && timer->next <= now && (!due || timer->next < due->next)) {
+        if (timer->kind == kind && !timer->cancelled && timer->next <= now && (!due || timer->next < due->next)) {
             due = timer;
         }
     }
@@ -99,8 +108,8 @@ void timers_describe(const struct timers *timers, int64_t commit_number, int64_t
     int written = 0;
     for (size_t i = 0; i < timers->count && written < METADATA_TIMERS; i++) {
         const struct op_timer *timer = timers->list[i];
-        if (timer->kind == TIME_STREAM && !timer->cancelled) {
-            bytes_append_format(out, " %" PRId64, timer->next);
+        if (timer->kind == TIME_STREAM && timer->initial) {
+            bytes_append_format(out, " %" PRId64, timer->cancelled ? CANCELLED : timer->next);
             written++;
         }
     }

@@ -156,6 +156,9 @@ int worker_flush(struct worker *worker, struct err *err)
         return -1;
     }
     arena_clear(&worker->arena);
+    if (worker_ttl_sweep(worker->ttl, worker->stream_time, err)) {
+        return -1;
+    }
     worker->flushed = true;
     return 0;
 }
@@ -324,6 +327,7 @@ int worker_rewind(struct worker *worker, struct err *err)
     if (worker->stores && worker->config.stores->rollback(worker->stores, err)) {
         return err_wrap(err, "rolling back the state of worker %s", worker->name);
     }
+    worker_ttl_reset(worker->ttl);
     worker->stream_time = -1;
     if (worker_load_program(worker, err)) {
         return -1;

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "engine/timers.h"
 #include "engine/worker.h"
+#include "engine/worker_ttl.h"
 
 struct worker_input {
     const char *topic;
@@ -74,6 +75,7 @@ struct worker {
     struct store_set *stores;
     struct store_meta found; /* meta row as it was at open */
     bool fresh;
+    struct worker_ttl *ttl; /* NULL: the sub-topology has no stores */
     struct worker_changelog *changelogs;
     size_t changelog_count;
 

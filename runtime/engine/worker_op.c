@@ -68,6 +68,23 @@ struct store *op_store(struct node *node, const char *name)
     return node->worker->config.stores->find(node->worker->stores, name);
 }
 
+const struct store_spec *op_store_spec(const struct node *node, const char *name)
+{
+    const struct graph *graph = node->worker->graph;
+    for (int i = 0; i < graph_store_count(graph); i++) {
+        const struct store_spec *spec = &graph_store(graph, i)->spec;
+        if (strcmp(spec->name, name) == 0) {
+            return spec;
+        }
+    }
+    return NULL;
+}
+
+bool op_expired(const struct worker *worker, int64_t ttl_ms, int64_t timestamp)
+{
+    return ttl_ms > 0 && worker->stream_time - timestamp >= ttl_ms;
+}
+
 const struct store_driver *op_store_driver(struct worker *worker)
 {
     return worker->config.stores;

@@ -71,6 +71,7 @@ START_TEST(a_cancelled_timer_never_fires)
 {
     struct timers timers;
     timers_init(&timers);
+    timers_opened(&timers);
     op_cancel(add(&timers, TIME_STREAM, 100));
     ck_assert_ptr_null(timers_due(&timers, TIME_STREAM, 1000));
     ck_assert_uint_eq(timers.count, 0);
@@ -104,6 +105,35 @@ START_TEST(schedules_go_through_the_metadata)
 }
 END_TEST
 
+START_TEST(only_timers_made_while_opening_are_kept_and_cancelled_ones_stay_cancelled)
+{
+    struct timers timers;
+    timers_init(&timers);
+    struct op_timer *one = add(&timers, TIME_STREAM, 100);
+    add(&timers, TIME_STREAM, 250);
+    timers_opened(&timers);
+    add(&timers, TIME_STREAM, 10);
+    op_cancel(one);
+    while (timers_due(&timers, TIME_STREAM, 130)) {
+    }
+    struct bytes text = {0};
+    timers_describe(&timers, 1, 130, &text);
+    ck_assert_str_eq(bytes_text(&text), "tm1 1 130 -1 250");
+    timers_free(&timers);
+
+    int64_t number = 0, stream_time = 0;
+    ck_assert_int_eq(timers_recall(&timers, bytes_text(&text), &number, &stream_time), 0);
+    ck_assert(add(&timers, TIME_STREAM, 100)->cancelled);
+    struct op_timer *two = add(&timers, TIME_STREAM, 250);
+    timers_opened(&timers);
+    ck_assert_ptr_null(timers_due(&timers, TIME_STREAM, 249));
+    ck_assert_ptr_eq(timers_due(&timers, TIME_STREAM, 250), two);
+    ck_assert_ptr_null(timers_due(&timers, TIME_STREAM, 250));
+    timers_free(&timers);
+    bytes_free(&text);
+}
+END_TEST
+
 START_TEST(foreign_metadata_is_left_alone)
 {
     static const char *const texts[] = {NULL,    "",        "AQAAAY",   "tm1",     "tm1 ",      "tm1 x",
@@ -122,4 +152,5 @@ END_TEST
 
 UNIT_MAIN("timers", stream_time_fires_first_with_the_first_record, wall_time_fires_first_after_one_interval,
           after_a_jump_it_fires_once_and_stays_on_the_grid, due_at_once_by_scheduled_time_then_by_creation,
-          a_cancelled_timer_never_fires, schedules_go_through_the_metadata, foreign_metadata_is_left_alone)
+          a_cancelled_timer_never_fires, schedules_go_through_the_metadata,
+          only_timers_made_while_opening_are_kept_and_cancelled_ones_stay_cancelled, foreign_metadata_is_left_alone)
