@@ -50,6 +50,11 @@ size_t held_count(const struct held *held)
     return held->count;
 }
 
+struct held_entry *held_at(const struct held *held, size_t index)
+{
+    return &held->list[index].entry;
+}
+
 /* ---- finding ---- */
 
 /* The place of the key, or the free one where it belongs. */
@@ -162,9 +167,10 @@ struct held_entry *held_note(struct held *held, struct slice key, bool existed, 
     return &kept->entry;
 }
 
-void held_charge(struct held *held, int64_t bytes)
+void held_charge(struct held *held, struct held_entry *entry, int64_t bytes)
 {
-    held->bytes += bytes;
+    held->bytes += bytes - entry->charged;
+    entry->charged = bytes;
 }
 
 bool held_full(const struct held *held)

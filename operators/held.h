@@ -18,6 +18,7 @@ struct held_entry {
     int64_t timestamp;      /* of the last change */
     struct headers headers; /* of the record that made it */
     int value;              /* the owner's; 0 at first */
+    int64_t charged;        /* bytes, see held_charge */
 };
 
 /* `limit`: bytes from which held_full holds. */
@@ -25,13 +26,14 @@ struct held *held_new(int64_t limit);
 void held_free(struct held *held); /* NULL is fine */
 
 size_t held_count(const struct held *held);
+struct held_entry *held_at(const struct held *held, size_t index);       /* in the order of their first changes */
 struct held_entry *held_find(const struct held *held, struct slice key); /* NULL: not held */
 /* Notes a change of the row by `item` (its timestamp and headers count). Only the first change since the last flush
  * looks at `existed` and `before`. */
 struct held_entry *held_note(struct held *held, struct slice key, bool existed, struct slice before,
                              const struct item *item);
-/* Counts memory that the owner keeps for an entry; negative: gives it back. */
-void held_charge(struct held *held, int64_t bytes);
+/* Says how much memory the owner keeps for an entry now. */
+void held_charge(struct held *held, struct held_entry *entry, int64_t bytes);
 /* Whether the owner should flush now, before the commit, because what is held has become too much. */
 bool held_full(const struct held *held);
 /* Calls `emit` for every entry in the order of their first changes and forgets them; -1 as soon as emit gives it. emit

@@ -9,6 +9,8 @@
 void table_bind(lua_State *L, struct node *node, int options, struct table *table)
 {
     (void)node;
+    const char *emit = operator_text(L, options, "emit");
+    table->emits_commits = emit && strcmp(emit, "commit") == 0;
     table->store_name = operator_text(L, options, "store");
     table->key_codec = operator_codec(L, options, "key_codec", &codec_string);
     table->value_codec = operator_codec(L, options, "value_codec", &codec_json);
@@ -20,7 +22,17 @@ int table_open(struct node *node)
     if (table->store_name) {
         table->store = op_store(node, table->store_name);
     }
+    if (table->emits_commits) {
+        table->held = held_new(((struct host *)op_program(node->worker))->settings->held_bytes);
+    }
     return 0;
+}
+
+void table_close(struct node *node)
+{
+    struct table *table = node->state;
+    held_free(table->held);
+    free(table);
 }
 
 void table_want_old(struct node *node)
@@ -88,6 +100,54 @@ int table_get(lua_State *L, struct node *node, struct item *item, bool *dropped)
     return 0;
 }
 
+/* ---- changes ---- */
+
+struct held_entry *table_hold(struct node *node, const struct item *item, struct slice key,
+                              const struct table_row *before)
+{
+    const struct table *table = node->state;
+    struct slice old = table->old_wanted ? before->value.bytes : SLICE_NULL;
+    return held_note(table->held, key, before->found, old, item);
+}
+
+int table_relieve(struct node *node)
+{
+    const struct table *table = node->state;
+    return held_full(table->held) ? node->op->flush(node) : 0;
+}
+
+/* A row that came and went since the last time is nothing to tell. */
+static int emit_row(struct node *node, const struct held_entry *entry)
+{
+    const struct table *table = node->state;
+    struct table_row row;
+    if (table_read(node, entry->key, &row)) {
+        return -1;
+    }
+    if (!row.found && !entry->existed) {
+        return 0;
+    }
+    struct item item = {.key = datum_of_bytes(table->key_codec, entry->key),
+                        .value = row.value,
+                        .old = datum_of_bytes(table->value_codec, entry->before),
+                        .change = true,
+                        .timestamp = entry->timestamp,
+                        .headers = &entry->headers};
+    return op_forward(node, &item);
+}
+
+bool table_waits(const struct node *node)
+{
+    const struct table *table = node->state;
+    return !table->held || (op_holds_back(node->worker) && !held_full(table->held));
+}
+
+int table_flush(struct node *node)
+{
+    const struct table *table = node->state;
+    return table_waits(node) ? 0 : held_flush(table->held, node, emit_row);
+}
+
 int table_change(struct node *node, struct item *item, struct slice key, struct slice value,
                  const struct table_row *before)
 {
@@ -95,6 +155,10 @@ int table_change(struct node *node, struct item *item, struct slice key, struct 
     struct worker *worker = node->worker;
     if (op_store_driver(worker)->put(table->store, key, value, item->timestamp, op_error(worker))) {
         return -1;
+    }
+    if (table->held) {
+        table_hold(node, item, key, before);
+        return table_relieve(node);
     }
     item->change = true;
     item->value = datum_of_bytes(table->value_codec, value);
@@ -114,7 +178,7 @@ static int replace_row(struct node *node, struct item *item, struct slice key, s
 {
     const struct table *table = node->state;
     struct table_row before;
-    if (table->old_wanted && table_read(node, key, &before)) {
+    if (table_wants_before(table) && table_read(node, key, &before)) {
         return -1;
     }
     return table_change(node, item, key, value, &before);
@@ -144,11 +208,6 @@ static void table_source_create(lua_State *L, struct node *node, int options)
     node->state = source;
     table_bind(L, node, options, &source->table);
     source_bind(L, node, options, &source->source);
-}
-
-static void table_close(struct node *node)
-{
-    free(node->state);
 }
 
 /* ---- to_table ---- */
@@ -182,8 +241,8 @@ static void to_table_create(lua_State *L, struct node *node, int options)
 }
 
 const struct operator operator_table_source = {
-    .op = {"table_source", table_open, table_source_process, NULL, table_close},
-    .usage = "app:table(topic, { store [, key, value, timestamp, reset, changelog, ttl, name, on_error] })",
+    .op = {"table_source", table_open, table_source_process, table_flush, table_close},
+    .usage = "app:table(topic, { store [, key, value, timestamp, reset, emit, changelog, ttl, name, on_error] })",
     .text =
         "A table of the last value of each key in the topic. A null value deletes the row; records without a key are "
         "dropped and counted.",
@@ -191,8 +250,8 @@ const struct operator operator_table_source = {
 };
 
 const struct operator operator_to_table = {
-    .op = {"to_table", table_open, to_table_process, NULL, table_close},
-    .usage = "stream:to_table { store [, key, value, changelog, ttl, name, on_error] }",
+    .op = {"to_table", table_open, to_table_process, table_flush, table_close},
+    .usage = "stream:to_table { store [, key, value, emit, changelog, ttl, name, on_error] }",
     .text = "A table of the last value of each key of the stream. A null value deletes the row.",
     .create = to_table_create,
 };

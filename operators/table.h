@@ -1,5 +1,8 @@
 /* Tables: what operators that make one have in common, so that joins and the operators behind can ask for rows.
  *
+ * A table with `emit = "commit"` writes its rows as they change and forwards the last change of each key at the commit,
+ * or earlier when what it holds back becomes too much.
+ *
  * Ownership: a struct table stands first in the state of every operator that makes a table. Values that come out are
  * copies in the record's arena.
  */
@@ -7,13 +10,16 @@
 #define TIDEMILL_OPERATORS_TABLE_H
 
 #include "operators/flow.h"
+#include "operators/held.h"
 
 struct table {
     const char *store_name; /* NULL: rows are made from the parent's when somebody asks */
     struct store *store;
     const struct codec *key_codec;
     const struct codec *value_codec;
-    bool old_wanted; /* somebody behind looks at item->old */
+    bool old_wanted;    /* somebody behind looks at item->old */
+    bool emits_commits; /* emit = "commit" */
+    struct held *held;  /* what waits for the commit, while the table is open; NULL: every change goes out at once */
     /* Tables without a store: turns the parent's value in item->value into this table's. False: the item was dropped.
      */
     bool (*derive)(lua_State *L, struct node *node, struct item *item);
@@ -27,7 +33,10 @@ struct table_row {
 };
 
 void table_bind(lua_State *L, struct node *node, int options, struct table *table);
-int table_open(struct node *node); /* op->open of operators whose state begins with a struct table */
+/* For operators whose state begins with a struct table: op->open, op->flush, op->close. */
+int table_open(struct node *node);
+int table_flush(struct node *node);
+void table_close(struct node *node);
 
 /* From now on changes of `node`'s table carry what was there before; called while building by whoever is behind it. */
 void table_want_old(struct node *node);
@@ -37,9 +46,20 @@ int table_read(struct node *node, struct slice key, struct table_row *row);
 /* Value of the table's row for the item's key, through the tables above when it has no store; item->value is what came
  * out. 0; -1 on errors; *dropped true: a callback on the way failed and the policy dropped the item. */
 int table_get(lua_State *L, struct node *node, struct item *item, bool *dropped);
-/* Writes a row (null: deletes it) and forwards the change; `before` is what table_read gave, ignored when nobody wants
- * it. */
+/* Whether table_change looks at `before`. */
+static inline bool table_wants_before(const struct table *table)
+{
+    return table->old_wanted || table->held;
+}
+/* Writes a row (null: deletes it) and forwards the change, or holds it back; `before` is what table_read gave. */
 int table_change(struct node *node, struct item *item, struct slice key, struct slice value,
                  const struct table_row *before);
+/* Holds a change of a row back for the commit. */
+struct held_entry *table_hold(struct node *node, const struct item *item, struct slice key,
+                              const struct table_row *before);
+/* Whether a flush has nothing to do now, or not yet. */
+bool table_waits(const struct node *node);
+/* Flushes the node when it holds back too much; 0 or -1. */
+int table_relieve(struct node *node);
 
 #endif

@@ -2,8 +2,6 @@
 #include "operators/all.h"
 #include "operators/table.h"
 
-#include <stdlib.h>
-
 #include "base/memory.h"
 
 struct table_map {
@@ -87,7 +85,7 @@ static int stored_body(lua_State *L, struct node *node, struct item *item, bool 
         !flow_encode(node, item, &item->value, map->table.value_codec, &value)) {
         return 0;
     }
-    if (map->table.old_wanted && table_read(node, key, &before)) {
+    if (table_wants_before(&map->table) && table_read(node, key, &before)) {
         return -1;
     }
     if (!needless_tombstones && !value.data && !before.found) {
@@ -154,31 +152,27 @@ static void map_values_create(lua_State *L, struct node *node, int options)
     create(L, node, options, "map_values")->table.derive = derive_map_values;
 }
 
-static void close_state(struct node *node)
-{
-    free(node->state);
-}
-
 const struct operator operator_table_filter = {
-    .op = {"table_filter", table_open, filter_process, NULL, close_state},
-    .usage = "table:filter(function(key, value, rec) return boolean end [, { store, changelog, ttl, name, on_error }])",
+    .op = {"table_filter", table_open, filter_process, table_flush, table_close},
+    .usage = "table:filter(function(key, value, rec) return boolean end [, { store, emit, changelog, ttl, name, "
+             "on_error }])",
     .text = "The rows for which the function holds. A row that passed and no longer does becomes a tombstone. With a "
             "store the result is kept and readable.",
     .create = filter_create,
 };
 
 const struct operator operator_table_filter_not = {
-    .op = {"table_filter_not", table_open, filter_process, NULL, close_state},
-    .usage =
-        "table:filter_not(function(key, value, rec) return boolean end [, { store, changelog, ttl, name, on_error }])",
+    .op = {"table_filter_not", table_open, filter_process, table_flush, table_close},
+    .usage = "table:filter_not(function(key, value, rec) return boolean end [, { store, emit, changelog, ttl, name, "
+             "on_error }])",
     .text = "The rows for which the function does not hold.",
     .create = filter_not_create,
 };
 
 const struct operator operator_table_map_values = {
-    .op = {"table_map_values", table_open, map_values_process, NULL, close_state},
+    .op = {"table_map_values", table_open, map_values_process, table_flush, table_close},
     .usage = "table:map_values(function(key, value, rec) return new_value end "
-             "[, { store, value, changelog, ttl, name, on_error }])",
+             "[, { store, value, emit, changelog, ttl, name, on_error }])",
     .text = "The table with other values; nil deletes the row. Not called for tombstones.",
     .create = map_values_create,
 };

@@ -17,6 +17,9 @@ struct operator {
     /* Reads the table at `options` (functions, codecs, names as the DSL put them there) and fills node->state. Runs while the
      * script is being built. [-0, +0, e] */
     void (*create)(lua_State *L, struct node *node, int options);
+    /* Writes rows that the operator has in memory only into its store, because somebody looks at it from outside, and
+     * emits nothing. 0 or -1, as op->flush; NULL: there are none. */
+    int (*settle)(struct node *node);
 };
 
 struct operator_table {

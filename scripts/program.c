@@ -228,6 +228,25 @@ static int flush_nodes(struct instance *instance, struct node *const *nodes, int
     return 0;
 }
 
+static int settle_body(struct host *host, void *data)
+{
+    const struct node_list *list = data;
+    for (int i = 0; i < list->count; i++) {
+        host->node = list->nodes[i];
+        const struct operator* operator=(const struct operator*) host->node->op;
+        if (operator->settle && operator->settle(host->node)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int settle_nodes(struct instance *instance, struct node *const *nodes, int count, struct err *err)
+{
+    struct node_list list = {nodes, count};
+    return call_protected(host_of_instance(instance), settle_body, &list, err);
+}
+
 /* ---- records and timers ---- */
 
 struct source_call {
@@ -355,6 +374,7 @@ static const struct program_class script_class = {
     .process = process,
     .punctuate = punctuate,
     .flush = flush_nodes,
+    .settle = settle_nodes,
     .unload = unload,
 };
 

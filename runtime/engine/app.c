@@ -126,6 +126,15 @@ static const struct option options[] = {
      .low = 0,
      .high = 1024 * GB,
      .text = "Memory of the process for clean entries of its stores; 0: no limit."},
+    {.name = "held_bytes",
+     .type = OPTION_SIZE,
+     .offset = FIELD(held_bytes),
+     .default_text = "16MB",
+     .low = 1,
+     .high = 1024 * GB,
+     .text =
+         "Memory of one table with emit = \"commit\" for the rows whose change waits for the commit; when it is full "
+         "they go out early."},
     {.name = "create_topics",
      .type = OPTION_FLAG,
      .offset = FIELD(create_topics),

@@ -25,6 +25,7 @@ struct app_settings {
     char *dead_letter;      /* default "<app>-dead-letter" */
     char *state_dir;
     int64_t state_cache;      /* bytes; default 64MB per process */
+    int64_t held_bytes;       /* of one table with emit = "commit"; default 16MB */
     int64_t max_idle_ms;      /* default 0 */
     int64_t max_time_jump_ms; /* of stream time by one record; default 0: no limit */
     bool create_topics;

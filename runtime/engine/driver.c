@@ -157,6 +157,7 @@ static int open_thread(struct driver *driver, struct err *err)
         .transport = driver->transport,
         .clock = &driver->clock,
         .threads = 1,
+        .holds_back = true,
         .restore_inline = true,
     };
     return stream_thread_open(&config, &driver->thread, err);
@@ -277,12 +278,25 @@ int driver_advance(struct driver *driver, int64_t ms, struct err *err)
     return run_until_idle(driver, err);
 }
 
-int driver_commit(struct driver *driver, struct err *err)
+static int commit_once(struct driver *driver, struct err *err)
 {
+    for (int i = 0; i < stream_thread_worker_count(driver->thread); i++) {
+        worker_release(stream_thread_worker(driver->thread, i));
+    }
     if (!driver->failed && stream_thread_commit(driver->thread, err) != 0) {
         return fail(driver, err);
     }
     return run_until_idle(driver, err);
+}
+
+/* What goes out may have to wait once more behind each topic on its way. */
+int driver_commit(struct driver *driver, struct err *err)
+{
+    int result = 0;
+    for (int i = 0; i < graph_subtopology_count(driver->graph) && result == 0; i++) {
+        result = commit_once(driver, err);
+    }
+    return result;
 }
 
 /* ---- looking inside ---- */
@@ -301,6 +315,7 @@ static struct worker *find_worker(const struct driver *driver, const struct grap
 
 struct store *driver_store(struct driver *driver, const char *name, int32_t partition)
 {
+    struct err err;
     for (int i = 0; i < graph_store_count(driver->graph); i++) {
         const struct graph_store *store = graph_store(driver->graph, i);
         if (strcmp(store->spec.name, name) != 0) {
@@ -308,6 +323,9 @@ struct store *driver_store(struct driver *driver, const char *name, int32_t part
         }
         struct worker *worker = find_worker(driver, store, partition);
         struct store_set *stores = worker != NULL ? worker_stores(worker) : NULL;
+        if (stores != NULL && worker_settle(worker, &err) != 0) {
+            fail(driver, &err);
+        }
         return stores != NULL ? driver->config.stores->find(stores, name) : NULL;
     }
     return NULL;

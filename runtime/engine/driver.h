@@ -23,6 +23,7 @@ void driver_close(struct driver *driver);
 int driver_send(struct driver *driver, const struct record *record, struct err *err);
 /* Moves the wall clock in one jump, fires what is due, runs until nothing is left to do. The clock starts at 0. */
 int driver_advance(struct driver *driver, int64_t ms, struct err *err);
+/* Everything is committed at once; this lets out what waits for a commit (`emit = "commit"`). */
 int driver_commit(struct driver *driver, struct err *err);
 /* Next record written to a topic that is not internal, in the order of production over all topics; false: no more. */
 bool driver_take(struct driver *driver, struct record *record);

@@ -50,6 +50,10 @@ struct output;
 struct output *op_output(struct worker *worker, const char *topic); /* NULL: no such topic, see op_error */
 int op_produce(struct worker *worker, struct output *output, int32_t partition, const struct record *record);
 
+/* Whether flush comes with a commit that nobody asked for: the test driver commits after every record, and shows what
+ * waits for a commit when the test says so. */
+bool op_holds_back(const struct worker *worker);
+
 /* The store of that name; it is declared by this node or by another of the same sub-topology. Never NULL. */
 struct store *op_store(struct node *node, const char *name);
 const struct store_driver *op_store_driver(struct worker *worker);

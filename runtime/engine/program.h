@@ -36,6 +36,8 @@ struct program_class {
                      void *data, int64_t now, struct err *err);
     /* Runs op->flush of the given nodes, protected. */
     int (*flush)(struct instance *instance, struct node *const *nodes, int count, struct err *err);
+    /* Writes what the given nodes have in memory only into their stores, protected, and emits nothing; may be NULL. */
+    int (*settle)(struct instance *instance, struct node *const *nodes, int count, struct err *err);
     void (*unload)(struct instance *instance);
 };
 

@@ -24,6 +24,7 @@ struct stream_thread_config {
     int thread;
     int threads;
     bool stay;
+    bool holds_back;             /* see worker_config (driver) */
     bool restore_inline;         /* restore within step instead of on a thread of its own (driver, unit tests) */
     const struct position *ends; /* --until-end: records of these inputs from there on are left alone */
     size_t end_count;

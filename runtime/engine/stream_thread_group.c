@@ -95,6 +95,7 @@ static int open_worker(struct stream_thread *thread, int subtopology, int32_t pa
         .clock = thread->config.clock,
         .subtopology = subtopology,
         .partition = partition,
+        .holds_back = thread->config.holds_back,
         .ends = thread->config.ends,
         .end_count = thread->config.end_count,
     };

@@ -31,6 +31,7 @@ struct worker_config {
     const struct clock *clock;
     int subtopology;
     int32_t partition;
+    bool holds_back; /* what waits for a commit waits until worker_release: the commits are the driver's own */
     const struct position *ends; /* --until-end: records of these inputs from there on are left alone */
     size_t end_count;
 };
@@ -86,6 +87,7 @@ bool worker_drained(struct worker *worker);
 /* ---- for commit.c ---- */
 bool worker_dirty(const struct worker *worker); /* something was processed, produced or changed since the last commit */
 int worker_flush(struct worker *worker, struct err *err); /* op->flush of all nodes, and what is past its ttl */
+void worker_release(struct worker *worker); /* the next commit lets out what waits for one, also when nothing is new */
 int worker_produce_changelog(struct worker *worker, struct err *err); /* one record per changed key */
 /* Appends one position per input (P3); what they point to is valid until the next call for the same worker. */
 void worker_positions(struct worker *worker, struct position **list, size_t *count, size_t *capacity);
@@ -123,6 +125,8 @@ struct graph *worker_graph(struct worker *worker);
 struct metric_set *worker_metrics(struct worker *worker);
 /* Sum over the inputs of known end minus position; what /workers and progress lines show. */
 int64_t worker_lag(struct worker *worker);
+/* Makes the stores say what the operators know, for whoever looks into them from outside. */
+int worker_settle(struct worker *worker, struct err *err);
 int64_t worker_records(const struct worker *worker); /* processed since it was opened */
 /* Whether the worker has committed everything of an input partition before that offset, or does not read it. */
 bool worker_reached(struct worker *worker, const struct position *end);

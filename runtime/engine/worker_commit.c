@@ -160,7 +160,26 @@ int worker_flush(struct worker *worker, struct err *err)
         return -1;
     }
     worker->flushed = true;
+    worker->released = false;
     return 0;
+}
+
+void worker_release(struct worker *worker)
+{
+    worker->dirty = true;
+    worker->flushed = false;
+    worker->released = true;
+}
+
+int worker_settle(struct worker *worker, struct err *err)
+{
+    const struct program_class *program = worker->config.program->class;
+    if (!program->settle) {
+        return 0;
+    }
+    int result = program->settle(worker->instance, worker->nodes, worker->node_count, err);
+    arena_clear(&worker->arena);
+    return result;
 }
 
 static struct worker_changelog *changelog_of(struct worker *worker, const struct store *store)

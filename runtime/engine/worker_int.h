@@ -86,7 +86,8 @@ struct worker {
     struct bytes committed_metadata;
 
     bool dirty;
-    bool flushed; /* op->flush ran since the last record */
+    bool flushed;  /* op->flush ran since the last record */
+    bool released; /* until the next flush: worker_release */
     int64_t uncommitted_records;
     int64_t uncommitted_bytes;
     int64_t records;

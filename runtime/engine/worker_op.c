@@ -63,6 +63,11 @@ int op_produce(struct worker *worker, struct output *output, int32_t partition, 
     return 0;
 }
 
+bool op_holds_back(const struct worker *worker)
+{
+    return worker->config.holds_back && !worker->released;
+}
+
 struct store *op_store(struct node *node, const char *name)
 {
     return node->worker->config.stores->find(node->worker->stores, name);

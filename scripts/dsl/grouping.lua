@@ -5,7 +5,7 @@ local object, self_of, node, computed_value = dsl.object, dsl.self_of, dsl.node,
 local repartition, store_of, need_store = dsl.repartition, dsl.store_of, dsl.need_store
 local stream_class, stream_methods, table_class = dsl.stream_class, dsl.stream_methods, dsl.table_class
 local grouped_class, grouped_methods = dsl.grouped_class, dsl.grouped_methods
-local STORE_OPTIONS = dsl.STORE_OPTIONS
+local STORE_OPTIONS, emit_of = dsl.STORE_OPTIONS, dsl.emit_of
 
 function stream_methods.group_by_key(self, options)
   local from = self_of("group_by_key", self, stream_class)
@@ -35,9 +35,9 @@ local function grouped_input(method, grouped, options)
 end
 
 local AGGREGATE_OPTIONS = {
-  count = with(STORE_OPTIONS),
-  reduce = with(STORE_OPTIONS, "add", "key", "value"),
-  aggregate = with(STORE_OPTIONS, "init", "add", "key", "value"),
+  count = with(STORE_OPTIONS, "emit"),
+  reduce = with(STORE_OPTIONS, "emit", "add", "key", "value"),
+  aggregate = with(STORE_OPTIONS, "emit", "init", "add", "key", "value"),
 }
 
 local function aggregation(kind)
@@ -51,7 +51,7 @@ local function aggregation(kind)
     local key = codec_option(options, "key", from.key)
     local value = kind == "count" and core.codecs.int64 or codec_option(options, "value", computed_value(from))
     local id = node(kind, options, { from.id }, { store = store, init = options.init, add = options.add,
-      key_codec = key, value_codec = value })
+      emit = emit_of(kind, options), key_codec = key, value_codec = value })
     store_of(kind, id, options)
     return object(table_class, { id = id, key = key, value = value, count = kind == "count", sources = from.sources,
       store = store, nearest = store })

@@ -83,10 +83,11 @@ end
 
 function app_methods.table(self, topic, options)
   self_of("app:table", self, app_class)
-  options = options_of("app:table", options, with(SOURCE_OPTIONS, "store", "changelog", "ttl"))
+  options = options_of("app:table", options, with(SOURCE_OPTIONS, "store", "emit", "changelog", "ttl"))
   need_name("app:table", "topic", topic)
   local store = need_store("app:table", options)
-  local source = add_source("app:table", "table_source", { { name = topic } }, options, { store = store })
+  local source = add_source("app:table", "table_source", { { name = topic } }, options,
+    { store = store, emit = dsl.emit_of("app:table", options) })
   store_of("app:table", source.id, options)
   return object(table_class, { id = source.id, key = source.key, value = source.value, sources = source.sources,
     store = store, nearest = store })

@@ -105,10 +105,11 @@ START_TEST(what_is_held_is_measured)
     for (int i = 0; i < 2; i++) {
         flushed(held);
         ck_assert(!held_full(held));
-        note(held, "a", NULL, 1);
-        held_charge(held, 1000);
+        struct held_entry *entry = note(held, "a", NULL, 1);
+        ck_assert_ptr_eq(held_at(held, 0), entry);
+        held_charge(held, entry, 1000);
         ck_assert(held_full(held));
-        held_charge(held, -1000);
+        held_charge(held, entry, 10);
         ck_assert(!held_full(held));
     }
     held_free(held);

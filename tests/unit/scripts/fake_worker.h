@@ -174,13 +174,14 @@ static void bind_close(struct node *node)
     free(node->state);
 }
 
-static const struct operator fake_source = {
-    {"source", NULL, source_process, NULL, bind_close}, NULL, NULL, bind_create};
-static const struct operator fake_peek = {{"peek", NULL, peek_process, NULL, bind_close}, NULL, NULL, bind_create};
-static const struct operator fake_forwarding = {
-    {"select_key", NULL, forwarding_process, NULL, bind_close}, NULL, NULL, bind_create};
-static const struct operator fake_map = {{"map_values", NULL, map_process, NULL, bind_close}, NULL, NULL, bind_create};
-static const struct operator fake_to = {{"to", NULL, to_process, NULL, bind_close}, NULL, NULL, bind_create};
+static const struct operator fake_source = {.op = {"source", NULL, source_process, NULL, bind_close},
+                                            .create = bind_create};
+static const struct operator fake_peek = {.op = {"peek", NULL, peek_process, NULL, bind_close}, .create = bind_create};
+static const struct operator fake_forwarding = {.op = {"select_key", NULL, forwarding_process, NULL, bind_close},
+                                                .create = bind_create};
+static const struct operator fake_map = {.op = {"map_values", NULL, map_process, NULL, bind_close},
+                                         .create = bind_create};
+static const struct operator fake_to = {.op = {"to", NULL, to_process, NULL, bind_close}, .create = bind_create};
 static const struct operator* const fake_list[] = {&fake_source, &fake_peek, &fake_forwarding, &fake_map, &fake_to};
 static const struct operator_table fake_operators = {fake_list, sizeof(fake_list) / sizeof(fake_list[0])};
 
