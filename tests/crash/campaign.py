@@ -1,0 +1,147 @@
+"""What the campaigns on the embedded log and on Kafka share: processes that die at failpoints, input, counting."""
+import collections
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from verifier import KEYS, PATIENCE, Failure, amount
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PIPELINE = os.path.join(HERE, "pipeline.lua")
+
+
+class Process:
+    """A `tidemill run`; `fault` is what TIDEMILL_FAILPOINTS gets."""
+
+    def __init__(self, program, directory, fault, seed, *options, limits=None, before=None):
+        environment = dict(os.environ, **(limits or {}))
+        environment["TIDEMILL_FAILPOINTS"] = fault or ""
+        environment["TIDEMILL_FAILPOINT_SEED"] = str(seed)
+        self.log_path = os.path.join(directory, "run.log")
+        with open(self.log_path, "ab") as log:
+            log.write(f"---- {fault or 'no fault'} (seed {seed})\n".encode())
+            log.flush()
+            self.process = subprocess.Popen([program, "run", PIPELINE, *options], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env=environment, preexec_fn=before)
+        self.pid = self.process.pid
+
+    def wait(self, seconds):
+        """Whether it has ended within this time."""
+        try:
+            self.process.wait(seconds)
+            return True
+        except subprocess.TimeoutExpired:
+            return False
+
+    def running(self):
+        return self.process.poll() is None
+
+    def signal(self, number):
+        if self.running():
+            self.process.send_signal(number)
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def killed(self):
+        return self.process.returncode == -signal.SIGKILL
+
+    def terminate(self):
+        """SIGTERM; anything but status 0 is a failure."""
+        self.signal(signal.SIGTERM)
+        if not self.wait(PATIENCE):
+            raise Failure("stuck", f"SIGTERM did not end the process within {PATIENCE} s")
+        if self.process.returncode != 0:
+            raise Failure("stuck", f"status {self.process.returncode} after SIGTERM")
+
+
+class Input:
+    """The records to come: numbers per key, drawn by seed."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.sent = [0] * KEYS
+
+    def next(self):
+        key = self.random.randrange(KEYS)
+        self.sent[key] += 1
+        return {"k": f"k{key}", "seq": self.sent[key], "amount": amount(key, self.sent[key])}
+
+    def total(self):
+        return sum(self.sent)
+
+
+class Tally:
+    """Counts kills and faults by name, and prints the table at the end."""
+
+    def __init__(self, title):
+        self.title = title
+        self.began = time.monotonic()
+        self.kills = collections.Counter()
+        self.faults = collections.Counter()
+        self.missed = collections.Counter()
+
+    def kill_count(self):
+        return sum(self.kills.values())
+
+    def count(self):
+        return self.kill_count() + sum(self.faults.values())
+
+    def print(self, seed, records, results):
+        print(f"\n{self.title}: seed {seed}, {time.monotonic() - self.began:.0f} s")
+        for title, counter in (("killed at", self.kills), ("fault", self.faults)):
+            for name in sorted(counter):
+                print(f"  {title:<10} {name:<34} {counter[name]:6d}")
+        if self.missed:
+            print(f"  not reached, killed later: {sum(self.missed.values())} ({', '.join(sorted(self.missed))})")
+        print(f"  records {records}, results checked {results}")
+        print(f"  kills {self.kill_count()}, other faults {sum(self.faults.values())}: "
+              "lost 0, duplicated 0, reordered 0, wrong 0", flush=True)
+
+
+def report_failure(failure, seed, doing, log_path, command):
+    print(f"\nFAILED ({failure.kind}) at seed {seed}, {doing}: {failure}", file=sys.stderr)
+    print(f"again with: {command}", file=sys.stderr)
+    if log_path and os.path.exists(log_path):
+        with open(log_path, errors="replace") as log:
+            sys.stderr.write("".join(log.readlines()[-60:]))
+
+
+class Watched:
+    """A verifier fed by threads: the first failure is kept and raised for whoever asks."""
+
+    def __init__(self, verifier):
+        self.verifier = verifier
+        self.lock = threading.Lock()
+        self.failure = None
+
+    def take(self, *arguments):
+        with self.lock:
+            if self.failure is None:
+                try:
+                    self.verifier.take(*arguments)
+                except Failure as failure:
+                    self.failure = failure
+
+    def check(self):
+        if self.failure is not None:
+            raise self.failure
+
+    def wait_for(self, total, processes):
+        """Until each output has `total` results; the processes that make them must stay alive."""
+        deadline = time.monotonic() + PATIENCE
+        while min(self.verifier.total("crash-sums"), self.verifier.total("crash-groups")) < total:
+            self.check()
+            for process in processes:
+                if not process.running():
+                    raise Failure("stuck", f"a process without a fault ended with {process.process.returncode}")
+            if time.monotonic() > deadline:
+                raise Failure("lost", f"{total} records, but {self.verifier.total('crash-sums')} sums and "
+                                      f"{self.verifier.total('crash-groups')} in groups after {PATIENCE} s")
+            time.sleep(0.01)
+        self.check()
