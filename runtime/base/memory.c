@@ -1,5 +1,6 @@
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #define EXIT_OUT_OF_MEMORY 5
+#define LARGE_BYTES (1024 * 1024)
 
 /* _exit and write: nothing here may allocate, and no handler of exit() can be trusted to get by without memory. */
 static _Noreturn void out_of_memory(size_t size)
@@ -19,6 +21,13 @@ static _Noreturn void out_of_memory(size_t size)
     ssize_t written = write(STDERR_FILENO, text, (size_t)length);
     (void)written;
     _exit(EXIT_OUT_OF_MEMORY);
+}
+
+/* glibc learns from the first large block that is freed to keep such blocks in its heaps, where they stay. */
+void memory_return_large(void)
+{
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    mallopt(M_TRIM_THRESHOLD, LARGE_BYTES);
 }
 
 void *memory_alloc(size_t size)

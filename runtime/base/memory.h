@@ -9,7 +9,10 @@
 
 #include <stddef.h>
 
-void *memory_alloc(size_t size);               /* zeroed */
+void *memory_alloc(size_t size); /* zeroed */
+/* Blocks of a megabyte and more go back to the system when they are freed, for the whole process. Called once, first.
+ */
+void memory_return_large(void);
 void *memory_resize(void *block, size_t size); /* like realloc; new bytes are not zeroed */
 char *memory_copy_text(const char *text);      /* NULL gives NULL */
 char *memory_format(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -187,6 +187,7 @@ static bool is_any(const char *word, const char *one, const char *other, const c
 
 int main(int argc, char **argv)
 {
+    memory_return_large();
     log_configure(LOG_WARN, false);
     if (argc < 2) {
         struct err err;

@@ -13,8 +13,8 @@
 #define RETRY_MS 50
 #define MARKER_READS 40 /* so often at most, READ_TIMEOUT_MS each, the start of a changelog is asked for */
 #define PROGRESS_RECORDS                                                                                               \
-    FAILPOINT_NUMBER("TIDEMILL_PROGRESS_RECORDS", 200000) /* make restored entries durable after so many */
-#define PROGRESS_BYTES (INT64_C(16) << 20)
+    FAILPOINT_NUMBER("TIDEMILL_PROGRESS_RECORDS", 50000) /* make restored entries durable after so many */
+#define PROGRESS_BYTES (INT64_C(4) << 20)
 #define PROGRESS_LOG_NS INT64_C(5000000000)
 
 struct restoration restore_stop_order;

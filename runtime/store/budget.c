@@ -4,10 +4,15 @@
 
 #define LEAST_MERGE_BYTES (INT64_C(512) * 1024)
 
+#define LEAST_PAGE_BYTES (INT64_C(512) * 1024)
+#define MOST_PAGE_BYTES (INT64_C(8) << 20)
+
 /* Parts of a set's share of the budget. */
-#define CLEAN_PART 16  /* stays, whatever else takes memory, so that what was just read is found again */
-#define MERGE_PART 4   /* so much that is not merged starts a merge */
-#define WAITING_PART 2 /* so much makes commits wait, when all sets together are beyond the budget */
+#define CLEAN_PART 16   /* stays, whatever else takes memory, so that what was just read is found again */
+#define MERGE_PART 4    /* is for the merge */
+#define UNMERGED_PART 6 /* so much that is not merged starts one */
+#define PAGES_PART 16   /* for the pages of rows that are read */
+#define WAITING_PART 3  /* so much makes commits wait, when all sets together are beyond the budget */
 
 void budget_join(struct store_set *set, const struct store_config *config)
 {
@@ -29,10 +34,15 @@ static int64_t share_of(const struct store_set *set)
     return set->budget->limit / (int64_t)ck_pr_load_32(&set->budget->sets);
 }
 
-/* The merge has the deltas in memory, and a list of what is in them. */
+/* Beside the entries there are lists of them, slots being moved to larger tables, and blocks that are not in use: about
+ * a quarter. The merge has the deltas in memory, and a list of what is in them. Blocks of entries that are evicted
+ * don't go back to the system, so what a merge takes is kept free for it. */
 static int64_t memory_of(const struct store_set *set)
 {
-    int64_t bytes = set->usage.counts.bytes + set->merging_bytes + set->merging_bytes / 2;
+    int64_t entries = set->usage.counts.bytes + set->usage.counts.bytes / 4;
+    int64_t merging = set->merging_bytes * 2;
+    int64_t kept = set->directory != NULL ? share_of(set) / MERGE_PART : 0;
+    int64_t bytes = entries + (merging > kept ? merging : kept) + budget_page_cache(set);
     for (size_t i = 0; i < set->delta_capacity; i++) {
         bytes += (int64_t)set->deltas[i].blob.capacity;
     }
@@ -54,7 +64,8 @@ void budget_count(struct store_set *set)
     int64_t own_room = share - now;
     set->over_budget = room < 0;
     set->clean_least = share / CLEAN_PART;
-    set->memory_target = set->usage.counts.bytes + (room > own_room ? room : own_room);
+    int64_t change_allowed = room > own_room ? room : own_room;
+    set->memory_target = set->usage.counts.bytes + change_allowed - change_allowed / 5;
 }
 
 static int64_t unmerged(const struct store_set *set)
@@ -64,7 +75,7 @@ static int64_t unmerged(const struct store_set *set)
 
 bool budget_wants_merge(const struct store_set *set)
 {
-    int64_t start = share_of(set) / MERGE_PART;
+    int64_t start = share_of(set) / UNMERGED_PART;
     return set->budget->limit > 0 && unmerged(set) >= (start > LEAST_MERGE_BYTES ? start : LEAST_MERGE_BYTES);
 }
 
@@ -73,4 +84,13 @@ bool budget_waits(const struct store_set *set)
     int64_t most = share_of(set) / WAITING_PART;
     return set->budget->limit > 0 && set->over_budget &&
            unmerged(set) >= (most > 2 * LEAST_MERGE_BYTES ? most : 2 * LEAST_MERGE_BYTES);
+}
+
+int64_t budget_page_cache(const struct store_set *set)
+{
+    int64_t part = share_of(set) / PAGES_PART;
+    if (set->budget->limit == 0 || part > MOST_PAGE_BYTES) {
+        return MOST_PAGE_BYTES;
+    }
+    return part < LEAST_PAGE_BYTES ? LEAST_PAGE_BYTES : part;
 }

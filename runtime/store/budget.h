@@ -21,6 +21,8 @@ void budget_count(struct store_set *set);
 bool budget_wants_merge(const struct store_set *set);
 bool budget_waits(const struct store_set *set);
 
+int64_t budget_page_cache(const struct store_set *set); /* for reading the rows */
+
 /* Bytes of clean entries to be evicted; <= 0: none. */
 static inline int64_t budget_surplus(const struct store_set *set)
 {

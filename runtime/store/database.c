@@ -9,7 +9,7 @@
 #include <sys/random.h>
 
 #define BUSY_TIMEOUT_MS 10000
-#define CACHE_KIB 8192
+#define CACHE_KIB 1024
 #define CHECKPOINT_TRIES 4
 
 int database_error(struct database *database, int result, struct err *err)
@@ -141,6 +141,13 @@ int database_truncate_wal(struct database *database, struct err *err)
 {
     bool complete;
     return run_checkpoint(database, SQLITE_CHECKPOINT_TRUNCATE, &complete, err);
+}
+
+int database_set_cache(struct database *database, int64_t bytes, struct err *err)
+{
+    char sql[64];
+    snprintf(sql, sizeof sql, "PRAGMA cache_size = -%lld", (long long)bytes / 1024);
+    return database_execute(database, sql, err);
 }
 
 /* Opening. */

@@ -53,6 +53,9 @@ int database_error(struct database *database, int result, struct err *err);
 void database_bind_slice(sqlite3_stmt *statement, int index, struct slice slice); /* not copied */
 struct slice database_column_slice(sqlite3_stmt *statement, int column);          /* null for NULL */
 
+/* Memory for pages; 1 MiB after opening. */
+int database_set_cache(struct database *database, int64_t bytes, struct err *err);
+
 /* Moves the WAL into the file, as far as readers allow; waits for nobody and holds up nobody. With a writer at work it
  * is repeated a few times, because a WAL starts anew only when all of it was moved. */
 int database_checkpoint(struct database *database, struct err *err);

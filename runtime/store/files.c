@@ -4,6 +4,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/budget.h"
 #include "store/delta.h"
 #include "store/store.h"
 
@@ -212,6 +213,10 @@ static int try_open(struct store_set *set, const struct store_spec *specs, struc
 {
     bool rows_made = false;
     if (open_both(set, &rows_made, err) != 0 || load(set, specs, rows_made, err) != 0) {
+        forget(set);
+        return -1;
+    }
+    if (database_set_cache(&set->rows.database, budget_page_cache(set), err) != 0) {
         forget(set);
         return -1;
     }

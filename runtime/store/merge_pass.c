@@ -11,6 +11,7 @@
 
 #define BATCH_BYTES ((size_t)32 * 1024 * 1024) /* of deltas in memory at once, about */
 #define CANCEL_EVERY 1024                      /* rows */
+#define PAGE_BYTES (INT64_C(4) << 20)          /* of memory for pages of rows.db */
 #define CANCEL_STEPS 100000                    /* of SQLite's machine */
 
 /* Rows of one transaction: many that lie together change few pages, scattered ones a page each. */
@@ -302,7 +303,8 @@ int merge_pass(const struct merge_pass_config *config, struct err *err)
         return -1;
     }
     sqlite3_progress_handler(rows.database.handle, CANCEL_STEPS, is_cancelled, (void *)config);
-    int failed = run(config, &log, &rows, err);
+    int failed =
+        database_set_cache(&rows.database, PAGE_BYTES, err) != 0 || run(config, &log, &rows, err) != 0 ? -1 : 0;
     rows_close(&rows);
     delta_log_close(&log);
     return failed;

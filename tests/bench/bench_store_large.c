@@ -1,6 +1,6 @@
 /* State that is larger than its cache: what it costs, what memory it takes, how it opens, how long a commit holds up.
  *
- *   bench_store_large [KEYS...]    key counts for opening after kill -9; 1000000 10000000 without
+ *   bench_store_large [memory | larger | pause | open [KEYS]]    without: all of it, with 1 and 10 million keys
  *
  * Keys have 16 bytes, values 64. The cache has 64 MB, and the state is four times as large. Each part runs in a process
  * of its own, so that its resident memory is its own. Reference for the record rate: the same loop with no limit on
@@ -108,7 +108,7 @@ static void fill(struct bench *bench, uint64_t keys)
             entries[i] = (struct store_entry){slice_of(batch[i], 16), slice_of(value, sizeof value), 1700000000000};
         }
         check(driver->restore(bench->store, entries, BATCH, &err), &err);
-        if ((first + BATCH) % (10 * COMMIT_EVERY) == 0) {
+        if ((first + BATCH) % (2 * COMMIT_EVERY) == 0) {
             check(driver->commit(bench->set, NULL, &err), &err);
         }
     }
@@ -357,13 +357,29 @@ static void run_open(uint64_t keys)
     remove_directory(directory);
 }
 
+static bool is_wanted(int argc, char **argv, const char *part)
+{
+    return argc < 2 || strcmp(argv[1], part) == 0;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t keys = CACHE_BYTES * 4 / ENTRY_COST / BATCH * BATCH;
-    run_alone(part_in_memory, keys);
-    run_alone(part_larger, keys);
-    run_alone(part_pause, 1000000);
-    run_open(argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000);
-    run_open(argc > 2 ? strtoull(argv[2], NULL, 10) : 10000000);
+    memory_return_large();
+    if (is_wanted(argc, argv, "memory")) {
+        run_alone(part_in_memory, keys);
+    }
+    if (is_wanted(argc, argv, "larger")) {
+        run_alone(part_larger, keys);
+    }
+    if (is_wanted(argc, argv, "pause")) {
+        run_alone(part_pause, 1000000);
+    }
+    if (is_wanted(argc, argv, "open")) {
+        run_open(argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000);
+    }
+    if (argc < 2) {
+        run_open(10000000);
+    }
     return 0;
 }
