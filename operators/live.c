@@ -12,25 +12,28 @@
 #define FIELD_BYTES 40
 #define TABLE_BYTES 64
 
-static bool used_by_others(const struct node *node, const char *name)
+/* Nobody but the node reads the store's rows or deletes them. */
+static bool is_alone(const struct node *node, const char *name)
 {
     const struct graph *graph = ((struct host *)op_program(node->worker))->graph;
+    bool alone = true;
     for (int i = 0; i < graph_store_count(graph); i++) {
         const struct graph_store *store = graph_store(graph, i);
-        for (int j = 0; strcmp(store->spec.name, name) == 0 && j < store->user_count; j++) {
-            if (store->users[j] != node) {
-                return true;
+        if (strcmp(store->spec.name, name) == 0) {
+            alone = store->spec.ttl_ms == 0;
+            for (int j = 0; j < store->user_count; j++) {
+                alone = alone && store->users[j] == node;
             }
         }
     }
-    return false;
+    return alone;
 }
 
 void live_open(lua_State *L, struct node *node, struct live *live)
 {
     const struct table *table = node->state;
     live->allowed = table->held && table->value_codec == &codec_json && node->policy == POLICY_FAIL &&
-                    !node->policy_by_function && !used_by_others(node, table->store_name);
+                    !node->policy_by_function && is_alone(node, table->store_name);
     if (live->allowed) {
         lua_newtable(L);
         live->list = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -19,7 +19,7 @@ struct live {
 };
 
 /* Allowed when every change waits for the commit, an error ends the app (else the change of a call that failed would
- * have to be taken back), and no other node looks into the store. [-0, +0, e] */
+ * have to be taken back), no other node looks into the store, and it has no ttl. [-0, +0, e] */
 void live_open(lua_State *L, struct node *node, struct live *live);
 static inline bool live_has(const struct held_entry *entry)
 {

@@ -14,6 +14,7 @@ app:stream("departures")
   :group_by_key()
   :aggregate {
     store = "departures-by-airline",
+    emit = "commit", -- what counts is the table in the end; "update", the default, writes a result per departure
     init = function() return { airline = "", flights = 0, cancelled = 0, delay = 0, late = 0 } end,
     add = function(carrier, departure, sum)
       sum.airline = departure.airline

@@ -1,4 +1,5 @@
-"""Folds the flights without Tidemill and compares. Usage: flights_fold.py DATA_DIRECTORY RESULTS (consume --format json)"""
+"""Folds the flights without Tidemill and compares. Usage: flights_fold.py DATA_DIRECTORY RESULTS (consume --format json)
+flights_fold.py --growing RESULTS: no result of an airline comes twice or after a later one."""
 import gzip
 import json
 import sys
@@ -33,7 +34,19 @@ def fold(directory):
     }
 
 
+def check_growing(path):
+    last = {}
+    with open(path) as lines:
+        for record in map(json.loads, lines):
+            flights = record["value"]["flights"]
+            if flights <= last.get(record["key"], 0):
+                sys.exit(f"{record['key']}: {flights} flights after {last[record['key']]}")
+            last[record["key"]] = flights
+
+
 def main():
+    if sys.argv[1] == "--growing":
+        return check_growing(sys.argv[2])
     expected = fold(sys.argv[1])
     with open(sys.argv[2]) as lines:
         found = {record["key"]: record["value"] for record in map(json.loads, lines)}
