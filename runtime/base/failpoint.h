@@ -30,10 +30,13 @@
     X(SCRIPT, "c2", "inside a callback of the script", "the transaction is aborted, the input is processed again")     \
     X(FLUSHED, "c3", "state has changed, no changelog record was produced yet", "the same")                            \
     X(CHANGELOG, "c4", "a changelog record is about to be produced", "the same")                                       \
-    X(PRODUCED, "c5", "all is produced and, on Kafka, acknowledged; no offsets were sent", "the same")                 \
+    X(PRODUCED, "c5", "all is produced and, on Kafka, acknowledged (there it can fail); no offsets were sent",         \
+      "the same")                                                                                                      \
     X(OFFSETS, "c6", "the offsets are in the transaction, which is not ended", "the same")                             \
     X(ENDING, "c7", "Kafka: EndTxn was sent and its reply not read; embedded log: the COMMIT was done, nobody knows",  \
       "the group's offsets say whether it was committed; both are safe (P6)")                                          \
+    X(ENDED, "ended", "Kafka: the end of a transaction is acknowledged; can fail, as if its outcome were not known",   \
+      "the same")                                                                                                      \
     X(COMMITTED, "c8", "committed, the stores' commits still to come",                                                 \
       "the stores are behind and replay the changelog's tail; the input is not processed again")                       \
     X(STORE_COMMIT, "c9", "in a store's commit, before its COMMIT; can fail", "the same")                              \

@@ -266,7 +266,7 @@ static int end_transaction(struct session *session, rd_kafka_error_t *(*call)(rd
     struct kafka_producer *producer = &session->producer;
     rd_kafka_error_t *error = guarded(session, call, what);
     int requests = atomic_load(&producer->client.end_count);
-    if (error == NULL && requests <= 1) {
+    if (error == NULL && requests <= 1 && !FAILPOINT_FAILS(ENDED, err)) {
         return 0;
     }
     if (error == NULL) {
@@ -288,7 +288,10 @@ static int commit_transaction(struct session *session, const struct position *po
     if (kafka_producer_begin(session, err) != 0 || flush(session, err) != 0 || check_deliveries(producer, err) != 0) {
         return -1;
     }
-    FAILPOINT(PRODUCED);
+    if (FAILPOINT_FAILS(PRODUCED, err)) {
+        err->class = ERR_ABORT; /* as when a record was not delivered */
+        return -1;
+    }
     if (count > 0 && send_offsets(session, positions, count, err) != 0) {
         return err->class == ERR_FENCED ? fenced(session, err) : -1;
     }
