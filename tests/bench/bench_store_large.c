@@ -23,7 +23,7 @@
 #define BATCH 1000u
 #define COMMIT_EVERY 20000u
 #define DIRTY_KEYS 100000u
-#define COMMITS 200
+#define COMMITS 60
 #define SCANNED 100000u
 
 struct bench {
@@ -261,7 +261,7 @@ static void part_pause(const char *directory, uint64_t keys)
     fill(&bench, keys);
     for (unsigned i = 0; i < COMMITS; i++) {
         make_dirty(&bench, keys, i);
-        clock_sleep_ms(100);
+        clock_sleep_ms(700);
         int64_t start = clock_monotonic_ns(&CLOCK_SYSTEM);
         check(driver->changes(bench.set, visit, &sum, &err), &err);
         check(driver->commit(bench.set, NULL, &err), &err);
