@@ -111,10 +111,39 @@ static void free_thread(struct stream_thread *thread)
     if (thread->restorer) {
         restorer_close(thread->restorer);
     }
+    globals_close(thread->globals);
     metric_set_free(thread->metrics);
     pthread_mutex_destroy(&thread->wake_lock);
     free(thread->workers);
     free(thread);
+}
+
+static int open_globals(struct stream_thread *thread, struct err *err)
+{
+    const struct stream_thread_config *config = &thread->config;
+    struct globals_config globals = {
+        .worker = {.settings = config->settings,
+                   .program = config->program,
+                   .graph = config->graph,
+                   .plan = config->plan,
+                   .stores = config->stores,
+                   .budget = config->budget,
+                   .transport = thread->transport,
+                   .clock = config->clock},
+        .transport = config->transport,
+        .state_directory = config->state_directory,
+        .thread = config->thread,
+    };
+    return globals_open(&globals, &thread->globals, err);
+}
+
+/* Global tables are loaded before the group is joined, so that nobody waits for a member that only loads. */
+static int open_parts(struct stream_thread *thread, const struct restorer_config *restorer, struct err *err)
+{
+    if (restorer_open(restorer, &thread->restorer, err) || open_globals(thread, err)) {
+        return -1;
+    }
+    return thread->globals ? 0 : open_session(thread, err);
 }
 
 int stream_thread_open(const struct stream_thread_config *config, struct stream_thread **result, struct err *err)
@@ -132,7 +161,7 @@ int stream_thread_open(const struct stream_thread_config *config, struct stream_
         .wake = wake,
         .self = thread,
     };
-    if (restorer_open(&restorer, &thread->restorer, err) || open_session(thread, err)) {
+    if (open_parts(thread, &restorer, err)) {
         free_thread(thread);
         return -1;
     }
@@ -494,6 +523,9 @@ static void tidy_stores(struct stream_thread *thread)
             thread->config.stores->tidy(worker_stores(worker));
         }
     }
+    if (thread->globals) {
+        thread->config.stores->tidy(globals_stores(thread->globals));
+    }
 }
 
 /* How long poll may sleep when no records come: until something else is due. */
@@ -504,7 +536,7 @@ static int poll_timeout(const struct stream_thread *thread, int timeout_ms)
         int64_t left = ms_until(thread, thread->trouble.rest_until_ns);
         return (int)(left < wait ? left : wait);
     }
-    if (thread->processed) {
+    if (thread->processed || thread->following) {
         return 0;
     }
     if (thread->commit_due_ns != INT64_MAX) {
@@ -519,11 +551,23 @@ static int poll_timeout(const struct stream_thread *thread, int timeout_ms)
     return (int)wait;
 }
 
+static int follow_globals(struct stream_thread *thread, int timeout_ms, bool *worked, struct err *err)
+{
+    size_t applied;
+    if (globals_follow(thread->globals, timeout_ms, &applied, err)) {
+        return give_up(thread, err);
+    }
+    thread->following = applied > 0;
+    *worked = *worked || applied > 0;
+    return 0;
+}
+
 static int work(struct stream_thread *thread, bool *worked, struct err *err)
 {
     thread->processed = false;
     tidy_stores(thread);
-    if (process_some(thread, worked, err) || punctuate(thread, worked, err) || refresh_stores(thread, err)) {
+    if (follow_globals(thread, 0, worked, err) || process_some(thread, worked, err) || punctuate(thread, worked, err) ||
+        refresh_stores(thread, err)) {
         return -1;
     }
     thread->commit_due_ns = commit_due(thread);
@@ -565,6 +609,9 @@ static int phases(struct stream_thread *thread, int timeout_ms, bool *worked, st
 int stream_thread_step(struct stream_thread *thread, int timeout_ms, bool *worked, struct err *err)
 {
     *worked = false;
+    if (!globals_loaded(thread->globals)) {
+        return follow_globals(thread, timeout_ms, worked, err);
+    }
     if (!thread->session) {
         return open_again(thread, timeout_ms, err);
     }

@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "engine/commit.h"
+#include "engine/globals.h"
 #include "engine/restore.h"
 #include "engine/stream_thread.h"
 
@@ -25,6 +26,7 @@ struct stream_thread {
     const struct transport_class *transport;
     struct session *session; /* NULL: given up, and opened again after a rest */
     struct restorer *restorer;
+    struct globals *globals; /* NULL: the app has no global table */
     struct commit commit;
     struct metric_set *metrics;
 
@@ -44,6 +46,7 @@ struct stream_thread {
     int64_t minute_began_ns;
 
     bool joined;       /* the group has assigned partitions, perhaps none, and has not revoked them */
+    bool following;    /* the last round found news for the global tables: there may be more */
     bool processed;    /* the last round found something to process */
     bool failed;       /* the thread can't go on: nothing may be committed when closing */
     bool leave;        /* the membership is of no use: nothing may be committed, the thread joins again */

@@ -105,7 +105,11 @@ int worker_open(const struct worker_config *config, struct worker **result, stru
     worker->state = WORKER_CREATED;
     worker->stream_time = -1;
     timers_init(&worker->timers);
-    snprintf(worker->name, sizeof(worker->name), "%d_%" PRId32, config->subtopology, config->partition);
+    if (config->subtopology < 0) {
+        snprintf(worker->name, sizeof(worker->name), "global_%" PRId32, config->partition);
+    } else {
+        snprintf(worker->name, sizeof(worker->name), "%d_%" PRId32, config->subtopology, config->partition);
+    }
     worker->metrics = open_metrics(worker);
     if (worker_load_program(worker, err) || open_stores(worker, err)) {
         worker_close(worker);

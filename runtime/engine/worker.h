@@ -26,6 +26,7 @@ struct worker_config {
     const struct store_driver *stores;
     const char *state_directory; /* of this worker; NULL: in memory */
     struct store_budget *budget; /* of the process's stores */
+    struct store_set *globals;   /* stores of the thread's global tables; NULL: none */
     struct session *session;     /* for producing */
     const struct transport_class *transport;
     const struct clock *clock;

@@ -70,7 +70,10 @@ bool op_holds_back(const struct worker *worker)
 
 struct store *op_store(struct node *node, const char *name)
 {
-    return node->worker->config.stores->find(node->worker->stores, name);
+    const struct worker *worker = node->worker;
+    const struct store_driver *driver = worker->config.stores;
+    struct store *own = worker->stores ? driver->find(worker->stores, name) : NULL;
+    return own || !worker->config.globals ? own : driver->find(worker->config.globals, name);
 }
 
 const struct store_spec *op_store_spec(const struct node *node, const char *name)
