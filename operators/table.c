@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "engine/store_form.h"
 #include "operators/all.h"
 #include "operators/source.h"
 
@@ -47,17 +48,25 @@ void table_want_old(struct node *node)
     }
 }
 
+/* Bytes that are not what the store was written with were restored from something else; they are shown as they are. */
+static struct slice plain_value(const struct table *table, const struct store_entry *entry)
+{
+    struct slice value = entry->value;
+    return table->headers && store_form_parse_value(entry->value, NULL, &value, NULL) ? value : entry->value;
+}
+
 int table_read(struct node *node, struct slice key, struct table_row *row)
 {
     const struct table *table = node->state;
     struct store_entry entry;
     row->value = datum_null(table->value_codec);
     row->timestamp = -1;
-    if (op_store_driver(node->worker)->get(table->store, key, &row->found, &entry, op_error(node->worker))) {
+    struct slice place = table->place ? table->place(node, key) : key;
+    if (op_store_driver(node->worker)->get(table->store, place, &row->found, &entry, op_error(node->worker))) {
         return -1;
     }
     if (row->found) {
-        row->value = datum_of_bytes(table->value_codec, arena_copy(op_arena(node->worker), entry.value));
+        row->value = datum_of_bytes(table->value_codec, arena_copy(op_arena(node->worker), plain_value(table, &entry)));
         row->timestamp = entry.timestamp;
     }
     return 0;
@@ -153,7 +162,8 @@ int table_change(struct node *node, struct item *item, struct slice key, struct 
 {
     const struct table *table = node->state;
     struct worker *worker = node->worker;
-    if (op_store_driver(worker)->put(table->store, key, value, item->timestamp, op_error(worker))) {
+    struct slice place = table->place ? table->place(node, key) : key;
+    if (op_store_driver(worker)->put(table->store, place, value, item->timestamp, op_error(worker))) {
         return -1;
     }
     if (table->held) {

@@ -23,6 +23,9 @@ struct table {
     /* Tables without a store: turns the parent's value in item->value into this table's. False: the item was dropped.
      */
     bool (*derive)(lua_State *L, struct node *node, struct item *item);
+    /* Windowed tables: where the row of a windowed key lies in the store; NULL: under the key itself. */
+    struct slice (*place)(struct node *node, struct slice key);
+    bool headers; /* values in the store begin with headers (engine/store_form.h) */
 };
 
 /* A row of a store. */

@@ -51,5 +51,5 @@ int64_t window_expiry(const struct window *window, int64_t time)
     } else if (window->kind == WINDOW_SLIDING) {
         from = time - window->size;
     }
-    return from - window->retention + 1;
+    return from - window->retention;
 }

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "scripts/bind_app.h"
 #include "scripts/bind_log.h"
+#include "scripts/codec_windowed.h"
 #include "scripts/dsl.h"
 #include "scripts/operator.h"
 
@@ -254,7 +255,7 @@ static int64_t time_field(lua_State *L, const char *field)
     return integer_field(L, 2, field, 0, 0);
 }
 
-/* store(id, { name, kind, changelog, ttl_ms, segment_ms, retention_ms }) */
+/* store(id, { name, kind, changelog, by_key, headers, ttl_ms, segment_ms, retention_ms }) */
 static int core_store(lua_State *L)
 {
     static const char *const kinds[] = {
@@ -269,6 +270,8 @@ static int core_store(lua_State *L)
                               .kind = kind ? (enum store_kind)CHOICE(L, "the kind of a store", kind, kinds)
                                            : STORE_KEY_VALUE,
                               .changelog = flag_field(L, 2, "changelog"),
+                              .by_key = flag_field(L, 2, "by_key"),
+                              .headers = flag_field(L, 2, "headers"),
                               .ttl_ms = time_field(L, "ttl_ms"),
                               .segment_ms = time_field(L, "segment_ms"),
                               .retention_ms = time_field(L, "retention_ms")};
@@ -319,5 +322,6 @@ void bind_topology_open(lua_State *L)
     luaL_newlib(L, functions);
     bind_app_install(L);
     bind_log_install(L);
+    codec_windowed_install(L);
     dsl_run(L);
 }

@@ -12,6 +12,7 @@
 #include "dsl_table_grouping_lua.h"
 #include "dsl_table_joins_lua.h"
 #include "dsl_tables_lua.h"
+#include "dsl_windows_lua.h"
 
 /* Each runs with two arguments, `core` and a table that they share: `tm`, and what one offers to those behind it. */
 static const struct {
@@ -27,6 +28,7 @@ static const struct {
     {dsl_table_grouping_lua, sizeof(dsl_table_grouping_lua)},
     {dsl_suppress_lua, sizeof(dsl_suppress_lua)},
     {dsl_table_joins_lua, sizeof(dsl_table_joins_lua)},
+    {dsl_windows_lua, sizeof(dsl_windows_lua)},
     {dsl_module_lua, sizeof(dsl_module_lua)}, /* the last */
 };
 

@@ -10,6 +10,7 @@
 #include "scripts/rec.h"
 #include "scripts/sandbox.h"
 #include "scripts/view.h"
+#include "scripts/windowed_key.h"
 
 #define EXIT_PANIC 5
 #define READ_SIZE ((size_t)64 * 1024)
@@ -31,6 +32,7 @@ static int install(lua_State *L)
     sandbox_install(L);
     view_install(L);
     rec_install(L);
+    windowed_key_install(L);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "base/json.h"
+#include "scripts/windowed_key.h"
 
 /* The containers around a value that is being copied, against cycles. */
 struct ring {
@@ -174,6 +175,10 @@ static void copy_table(lua_State *L, int index, const struct ring *ring)
 static void copy_value(lua_State *L, int index, const struct ring *outer)
 {
     bool table = lua_type(L, index) == LUA_TTABLE;
+    if (windowed_key_is(L, index)) {
+        windowed_key_copy(L, index);
+        return;
+    }
     if (!table && !view_is(L, index)) {
         lua_pushvalue(L, index);
         return;

@@ -1,10 +1,12 @@
 #include "scripts/view_int.h"
 
+#include <inttypes.h>
 #include <lauxlib.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "scripts/windowed_key.h"
 
 /* Larger texts are a mistake of the script (a table that contains another many times over), not a record. */
 #define MAX_TEXT ((size_t)256 * 1024 * 1024)
@@ -530,6 +532,18 @@ static void encode_view(struct encoder *encoder, int index, const struct place *
     }
 }
 
+static void encode_windowed_key(struct encoder *encoder, int index, const struct place *place)
+{
+    int64_t start, end;
+    struct place inside = enter(encoder, index, place);
+    inside.name = slice_text("key");
+    windowed_key_get(encoder->L, index, &start, &end);
+    bytes_append_text(encoder->out, "{\"key\":");
+    encode_value(encoder, lua_gettop(encoder->L), &inside);
+    lua_pop(encoder->L, 1);
+    bytes_append_format(encoder->out, ",\"window_start\":%" PRId64 ",\"window_end\":%" PRId64 "}", start, end);
+}
+
 static void encode_value(struct encoder *encoder, int index, const struct place *place)
 {
     lua_State *L = encoder->L;
@@ -551,6 +565,8 @@ static void encode_value(struct encoder *encoder, int index, const struct place 
             encode_view(encoder, index, place);
         } else if (view_is_null(L, index)) {
             bytes_append_text(encoder->out, "null");
+        } else if (windowed_key_is(L, index)) {
+            encode_windowed_key(encoder, index, place);
         } else {
             refuse_type(encoder, index, place);
         }

@@ -69,8 +69,8 @@ local function need_name(method, role, value)
 end
 
 local LATER_OPTIONS = {
-  emit = true, grace = true, retention = true, idle_after = true, within = true, before = true, after = true,
-  foreign_key = true, on_late = true,
+  within = true, before = true, after = true,
+  foreign_key = true,
 }
 
 -- The option table of a method: a table with known names only, or nil.

@@ -17,7 +17,7 @@ function stream_methods.group_by(self, fn, options)
   local from = self_of("group_by", self, stream_class)
   need_function("group_by", fn)
   options = options_of("group_by", options, with { "key", "value" })
-  local key = codec_option(options, "key", from.key)
+  local key = codec_option(options, "key", core.inner(from.key))
   local id = node("group_by", options, { from.id }, { fn = fn, key_codec = key, value_codec = from.value })
   local stream = { id = id, key = key, value = from.value, count = from.count, sources = from.sources }
   return object(grouped_class, { from = stream, repartition = true, value = options.value })

@@ -12,7 +12,7 @@ tm.metric = core.metric
 tm.env = core.env
 
 local NOT_YET = {
-  tumbling = true, hopping = true, sliding = true, session = true, windowed = true, session_windowed = true,
+  session = true,
   connect = true, source = true, sink = true,
 }
 

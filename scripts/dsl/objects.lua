@@ -51,7 +51,7 @@ local stream_class = class("a stream", stream_methods, { process = true, sink = 
 })
 local table_class = class("a table", table_methods,
   { join = true, left_join = true, outer_join = true }, TO_STREAM_FIRST)
-local grouped_class = class("a grouped stream", grouped_methods, { windowed_by = true }, {
+local grouped_class = class("a grouped stream", grouped_methods, {}, {
   to = "a grouped stream can only be counted, reduced or aggregated; write the stream itself out with to",
 })
 local grouped_table_class = class("a grouped table", grouped_table_methods, {}, {
@@ -174,6 +174,7 @@ dsl.object, dsl.self_of, dsl.node, dsl.new_stream, dsl.computed_value = object, 
 dsl.repartition, dsl.store_of, dsl.need_store, dsl.join_lists = repartition, store_of, need_store, join_lists
 dsl.emit_of = emit_of
 dsl.STORE_OPTIONS = STORE_OPTIONS
+dsl.class = class
 dsl.app_methods, dsl.stream_methods, dsl.table_methods, dsl.grouped_methods =
   app_methods, stream_methods, table_methods, grouped_methods
 dsl.grouped_table_class, dsl.grouped_table_methods = grouped_table_class, grouped_table_methods

@@ -15,7 +15,7 @@ local function per_record(kind, changes)
     local key, value = from.key, from.value
     local makes_value = false
     for _, part in ipairs(changes) do
-      if part == "key" then key = codec_option(options, "key", key) end
+      if part == "key" then key = codec_option(options, "key", core.inner(key)) end -- no windowed key any more
       if part == "value" then
         value, makes_value = codec_option(options, "value", computed_value(from)), true
       end

@@ -11,7 +11,7 @@ function table_methods.group_by(self, fn, options)
   local from = self_of("group_by", self, table_class)
   need_function("group_by", fn)
   options = options_of("group_by", options, with { "key", "value" })
-  local key, value = codec_option(options, "key", from.key), codec_option(options, "value", computed_value(from))
+  local key, value = codec_option(options, "key", core.inner(from.key)), codec_option(options, "value", computed_value(from))
   local id = node("table_group_by", options, { from.id }, { fn = fn, key_codec = key, value_codec = value })
   return object(grouped_table_class, { id = id, key = key, value = value })
 end
