@@ -22,6 +22,7 @@ int table_open(struct node *node)
     struct table *table = node->state;
     if (table->store_name) {
         table->store = op_store(node, table->store_name);
+        op_look_ahead(node, table->store);
     }
     if (table->emits_commits) {
         table->held = held_new(((struct host *)op_program(node->worker))->settings->held_bytes);

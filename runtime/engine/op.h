@@ -56,6 +56,9 @@ bool op_holds_back(const struct worker *worker);
 
 /* The store of that name; it is declared by this node or by another of the same sub-topology. Never NULL. */
 struct store *op_store(struct node *node, const char *name);
+/* A hint: for the records of its sources the node reads or writes the row under the record's own key, so that the
+ * worker can have it at hand. */
+void op_look_ahead(struct node *node, struct store *store);
 const struct store_driver *op_store_driver(struct worker *worker);
 /* How that store was declared; NULL: there is none of that name. */
 const struct store_spec *op_store_spec(const struct node *node, const char *name);

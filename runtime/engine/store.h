@@ -88,6 +88,9 @@ struct store_driver {
 
     /* `*found` false: no entry. `time` is the segment's time for window and session stores, ignored by others. */
     int (*get)(struct store *store, struct slice key, bool *found, struct store_entry *entry, struct err *err);
+    /* Brings what get reads of these keys into the processor's cache, as far as it is in memory: for keys that somebody
+     * will ask for soon. Costs less than it saves from a few keys on. */
+    void (*prefetch)(struct store *store, const struct slice *keys, size_t count);
     /* value null: delete. The change is visible at once and durable with the next commit. */
     int (*put)(struct store *store, struct slice key, struct slice value, int64_t timestamp, struct err *err);
 

@@ -48,6 +48,7 @@ void worker_unload_program(struct worker *worker)
     }
     worker->instance = NULL;
     worker->graph = NULL;
+    worker->ahead_count = 0;
     timers_free(&worker->timers);
 }
 
@@ -142,6 +143,7 @@ void worker_close(struct worker *worker)
     free(worker->changelogs);
     free(worker->nodes);
     free(worker->drops);
+    free(worker->aheads);
     bytes_free(&worker->metadata);
     bytes_free(&worker->committed_metadata);
     arena_free(&worker->arena);
@@ -291,6 +293,7 @@ static int process_round(void *data, struct err *err)
     while (result == 0 && round->input) {
         const struct record *record = &round->input->records[round->input->next];
         round->bytes += (int64_t)(record->key.size + record->value.size);
+        worker_look_ahead(worker, round->input);
         result = process_one(worker, round->input, err);
         round->processed += result == 0;
         if (result || round->processed == round->max ||

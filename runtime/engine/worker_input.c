@@ -225,6 +225,7 @@ int worker_pause(struct worker *worker, bool paused, struct err *err)
 static int refill(struct worker *worker, struct worker_input *input, struct err *err)
 {
     input->next = 0;
+    input->ahead = 0;
     input->count = 0;
     input->asked = true;
     if (read_up_to(worker, input) >= input->stop) {
@@ -255,6 +256,7 @@ int worker_seek_back(struct worker *worker, struct worker_input *input, struct e
 {
     input->count = 0;
     input->next = 0;
+    input->ahead = 0;
     input->position = input->committed;
     int64_t offset = input->committed >= 0 ? input->committed : input->first;
     if (offset >= 0 && worker->config.transport->seek(worker->config.session, input->handle, offset, err)) {

@@ -20,6 +20,7 @@ struct worker_input {
     struct record *records; /* borrowed content, valid until the next fetch of this input */
     size_t count;
     size_t next;           /* first one not yet processed */
+    size_t ahead;          /* first one whose rows have not been asked for ahead of its turn */
     int64_t position;      /* next offset to process; OFFSET_NONE until the first record came */
     int64_t committed;     /* as the group has it; OFFSET_NONE: nothing committed */
     int64_t first;         /* where reading began without a committed offset; OFFSET_NONE: not known yet */
@@ -42,6 +43,12 @@ struct worker_changelog {
     struct output *output; /* opened with the first change */
     int64_t offset;        /* next offset after what the store holds; OFFSET_NONE: from the beginning */
     char *generation;      /* as its marker says; NULL: not known */
+};
+
+/* A store whose row under its own key each record of a source needs (op_look_ahead). */
+struct worker_ahead {
+    const struct node *source;
+    struct store *store;
 };
 
 struct worker_drop {
@@ -79,6 +86,10 @@ struct worker {
     struct worker_changelog *changelogs;
     size_t changelog_count;
 
+    struct worker_ahead *aheads;
+    size_t ahead_count;
+    size_t ahead_capacity;
+
     struct timers timers;
     int64_t stream_time;   /* -1: none yet */
     int64_t commit_number; /* of the last commit, as its metadata says */
@@ -110,6 +121,9 @@ int worker_take(struct worker *worker, struct worker_input **input, struct err *
 int worker_seek_back(struct worker *worker, struct worker_input *input, struct err *err);
 /* Where the group's offset goes with the next commit; negative: nothing is known of this input yet. */
 int64_t worker_next_offset(const struct worker *worker, const struct worker_input *input);
+/* worker_ahead.c */
+/* Before a record of the input is processed. */
+void worker_look_ahead(struct worker *worker, struct worker_input *input);
 /* worker_commit.c */
 void worker_find_changelogs(struct worker *worker);
 

@@ -9,6 +9,7 @@
 
 #define LEAST_SEGMENT_MS 60000
 #define PREFETCH 8        /* entries ahead */
+#define AHEAD 16          /* keys of one look ahead */
 #define EVICT_SLOTS 64    /* slots of a table that one turn visits */
 #define TURNS_PER_READ 64 /* eviction that one read-through pays for, at most */
 #define TURNS_PER_WRITE 2
@@ -352,6 +353,25 @@ static int change(struct store *store, struct slice key, struct slice value, int
 int store_put(struct store *store, struct slice key, struct slice value, int64_t timestamp, struct err *err)
 {
     return change(store, key, value, timestamp, TABLE_CHANGED, err);
+}
+
+/* First all slots, then all entries that they name: each is one trip to memory, and the trips overlap. */
+void store_prefetch(struct store *store, const struct slice *keys, size_t count)
+{
+    uint64_t hashes[AHEAD];
+    if (store->kind != STORE_KEY_VALUE || store->recent == NULL || table_is_small(&store->recent->table)) {
+        return;
+    }
+    for (size_t from = 0; from < count; from += AHEAD) {
+        size_t some = count - from < AHEAD ? count - from : AHEAD;
+        for (size_t i = 0; i < some; i++) {
+            hashes[i] = hash_table64(keys[from + i]);
+            table_prefetch(&store->recent->table, hashes[i]);
+        }
+        for (size_t i = 0; i < some; i++) {
+            table_prefetch_entry(&store->recent->table, hashes[i]);
+        }
+    }
 }
 
 static void prefetch(struct store *store, struct slice key)

@@ -12,6 +12,7 @@ void store_clear(struct store *store); /* forgets everything in memory; the stor
 void store_free(struct store *store);
 
 int store_get(struct store *store, struct slice key, bool *found, struct store_entry *entry, struct err *err);
+void store_prefetch(struct store *store, const struct slice *keys, size_t count);
 int store_put(struct store *store, struct slice key, struct slice value, int64_t timestamp, struct err *err);
 int store_restore(struct store *store, const struct store_entry *entries, size_t count, struct err *err);
 int store_expire(struct store *store, int64_t time, struct err *err);

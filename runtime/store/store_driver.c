@@ -16,6 +16,7 @@ const struct store_driver sqlite_store_driver = {
     .wipe = set_wipe,
     .find = set_find,
     .get = store_get,
+    .prefetch = store_prefetch,
     .put = store_put,
     .range = range_open,
     .prefix = range_open_prefix,

@@ -15,6 +15,9 @@
 #define LEAST_SLOTS 16
 #define PREFETCH 8 /* entries ahead, in loops over many */
 
+#define CACHE_LINE 64
+#define SMALL_BYTES (INT64_C(256) * 1024)
+
 #define SLOT_COST 12 /* what an entry takes of the slots, on average */
 
 /* Entries. */
@@ -334,6 +337,27 @@ void table_prefetch(const struct table *table, uint64_t hash)
     if (table->capacity > 0) {
         __builtin_prefetch(&table->slots[first_slot(table, hash)]);
     }
+}
+
+void table_prefetch_entry(const struct table *table, uint64_t hash)
+{
+    if (table->capacity == 0) {
+        return;
+    }
+    uint64_t tag = hash << ADDRESS_BITS;
+    for (size_t slot = first_slot(table, hash); table->slots[slot] != 0; slot = next_slot(table, slot)) {
+        if (((table->slots[slot] ^ tag) & ~ADDRESS_MASK) == 0 && table->slots[slot] > REMOVED) {
+            const struct table_entry *entry = slot_entry(table->slots[slot]);
+            __builtin_prefetch(entry, 1);
+            __builtin_prefetch((const char *)entry + CACHE_LINE, 1); /* most entries lie in two lines */
+            return;
+        }
+    }
+}
+
+bool table_is_small(const struct table *table)
+{
+    return table->counts.bytes < SMALL_BYTES;
 }
 
 struct table_entry *table_use(struct table *table, struct slice key, uint64_t hash)

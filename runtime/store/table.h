@@ -132,6 +132,9 @@ void table_free(struct table *table);
 struct table_entry *table_find(struct table *table, struct slice key, uint64_t hash);
 /* Brings the slot where a search will begin into the cache: for loops over many known keys. */
 void table_prefetch(const struct table *table, uint64_t hash);
+/* Brings the entry there into the cache, when the slot is in it. */
+void table_prefetch_entry(const struct table *table, uint64_t hash);
+bool table_is_small(const struct table *table); /* in the cache anyhow */
 /* For tables that evict: table_find that also tells the clock. */
 struct table_entry *table_use(struct table *table, struct slice key, uint64_t hash);
 /* `value` null: deletion. Key and value together are at most TABLE_LARGEST. Both may be slices of this table's entries.

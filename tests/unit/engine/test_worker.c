@@ -481,7 +481,79 @@ START_TEST(no_timer_fires_between_a_revocation_and_the_next_assignment)
 }
 END_TEST
 
-UNIT_MAIN("worker", lowest_timestamp_first_and_the_topology_decides_between_equals,
+/* ---- looking ahead ---- */
+
+static int look_ahead(struct node *node)
+{
+    op_look_ahead(node, op_store(node, "counts"));
+    return 0;
+}
+
+/* Of what came to be asked for ahead, and of what was processed. */
+static char asked[512], seen[512];
+
+static void note_asked(struct store *store, const struct slice *keys, size_t count)
+{
+    ck_assert_str_eq(scene.stores.name(store), "counts");
+    for (size_t i = 0; i < count; i++) {
+        strncat(asked, (const char *)keys[i].data, keys[i].size);
+    }
+}
+
+static int note_seen(struct node *node, int parent, struct item *item)
+{
+    (void)node;
+    (void)parent;
+    if (!item->source->key.data) {
+        return 0;
+    }
+    strncat(seen, (const char *)item->source->key.data, item->source->key.size);
+    ck_assert_ptr_nonnull(strstr(asked, seen));
+    return 0;
+}
+
+static const struct op ahead_op = {.kind = "ahead", .open = look_ahead, .process = note_seen};
+
+/* "left" goes through a node with a store, "right" does not. */
+static struct graph *build_ahead(void)
+{
+    struct graph *graph = graph_new("app");
+    struct err err;
+    struct store_spec spec = {.name = "counts"};
+    struct node *left = add(graph, &fake_source_op, NODE_SOURCE, "p:1", NULL);
+    struct node *right = add(graph, &fake_source_op, NODE_SOURCE, "p:2", NULL);
+    use(graph, left, "left", TOPIC_INPUT);
+    use(graph, right, "right", TOPIC_INPUT);
+    struct node *keeper = add(graph, &ahead_op, NODE_OPERATOR, "p:3", left);
+    ck_assert_int_eq(graph_add_store(graph, keeper, &spec, &err), 0);
+    struct node *ends[2] = {keeper, right};
+    use(graph, graph_add(graph, &fake_sink_op, NODE_SINK, NULL, "p:4", ends, 2, &err), "out", TOPIC_OUTPUT);
+    return graph;
+}
+
+START_TEST(rows_of_the_next_records_are_asked_for_once_and_ahead)
+{
+    asked[0] = seen[0] = '\0';
+    scene_prepare(build_ahead, 1);
+    scene.stores.prefetch = note_asked;
+    scene_open_thread();
+    for (int i = 0; i < 50; i++) {
+        char key[8];
+        snprintf(key, sizeof(key), "%d.", i);
+        scene_send("left", 0, key, "x", i);
+        scene_send("right", 0, "r", "x", i);
+    }
+    struct record without_key = {.value = slice_text("x"), .timestamp = 50};
+    ck_assert_int_eq(memory_transport_append(scene.transport, "left", 0, &without_key, &scene.err), 0);
+    scene_settle();
+    ck_assert_ptr_nonnull(strstr(seen, "48.49."));
+    ck_assert_str_eq(asked, seen);
+    scene_close();
+}
+END_TEST
+
+UNIT_MAIN("worker", rows_of_the_next_records_are_asked_for_once_and_ahead,
+          lowest_timestamp_first_and_the_topology_decides_between_equals,
           a_record_waits_for_known_records_that_are_not_here_yet, that_holds_for_every_record_of_a_round,
           max_idle_waits_for_records_that_nobody_knows_of, an_end_that_is_not_known_yet_is_waited_for_asleep,
           all_sources_of_a_topic_see_each_record, slow_callbacks_end_a_round_early,

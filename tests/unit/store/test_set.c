@@ -759,7 +759,43 @@ START_TEST(many_sets_share_the_merging_thread)
 }
 END_TEST
 
-UNIT_MAIN("set", commits_survive_a_restart_and_the_rest_does_not, meta_comes_back_whole,
+START_TEST(prefetching_changes_nothing)
+{
+    struct fixture fixture;
+    struct err err;
+    char names[100][16];
+    struct slice keys[100];
+    fixture_init(&fixture);
+    fixture.config.directory = NULL;
+    fixture_open(&fixture);
+    struct store *store = fixture_store(&fixture);
+    for (size_t i = 0; i < 100; i++) {
+        snprintf(names[i], sizeof names[i], "key-%zu", i * 1000);
+        keys[i] = text(names[i]);
+    }
+    driver->prefetch(store, keys, 100);
+    for (int i = 0; i < 20000; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "key-%d", i);
+        put(store, name, i % 3 == 0 ? "1" : "2");
+        if (i % 1000 == 0) {
+            driver->prefetch(store, keys, (size_t)i / 200);
+        }
+    }
+    put(store, "key-5000", NULL);
+    driver->prefetch(store, keys, 100);
+    ck_assert(has(store, "key-0", "1"));
+    ck_assert(has(store, "key-1000", "2"));
+    ck_assert(has(store, "key-5000", NULL));
+    ck_assert(has(store, "key-20000", NULL));
+    ck_assert_int_eq(driver->entries(fixture.set), 19999);
+    check_ok(driver->wipe(fixture.set, &err));
+    driver->prefetch(store, keys, 100);
+    fixture_end(&fixture);
+}
+END_TEST
+
+UNIT_MAIN("set", prefetching_changes_nothing, commits_survive_a_restart_and_the_rest_does_not, meta_comes_back_whole,
           rollback_drops_what_changed_since_the_commit, changes_leave_out_local_stores_and_what_was_restored,
           entries_that_no_store_can_take_are_refused, files_of_another_app_or_worker_go_into_quarantine,
           newer_and_foreign_files_go_into_quarantine, damaged_deltas_and_metas_go_into_quarantine,
