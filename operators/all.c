@@ -17,6 +17,7 @@ static const struct operator* const list[] = {
     &operator_branch_way,
     &operator_merge,
     &operator_repartition,
+    &operator_process,
     &operator_to,
     &operator_group_by,
     &operator_count,

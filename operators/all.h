@@ -13,7 +13,7 @@ extern const struct operator operator_map, operator_map_values, operator_flat_ma
 extern const struct operator operator_select_key, operator_group_by;
 extern const struct operator operator_peek, operator_foreach;
 extern const struct operator operator_branch, operator_branch_way, operator_merge;
-extern const struct operator operator_to, operator_repartition;
+extern const struct operator operator_to, operator_repartition, operator_process;
 extern const struct operator operator_count, operator_reduce, operator_aggregate;
 extern const struct operator operator_window_count, operator_window_reduce, operator_window_aggregate;
 extern const struct operator operator_table_group_by;

@@ -24,10 +24,14 @@ local function class(article, methods, not_yet, hints)
   return self
 end
 
+-- Tables by the name of their store, which processors may look into.
+dsl.table_of_store = {}
+
 local function object(of, fields)
   local proxy = setmetatable({}, of.meta)
   fields.class = of
   data[proxy] = fields
+  if fields.store then dsl.table_of_store[fields.store] = fields end
   return proxy
 end
 
@@ -40,7 +44,7 @@ for _, name in ipairs { "map", "flat_map", "flat_map_values", "select_key", "pee
 end
 
 local app_class = class("the app", app_methods, { global_table = true, source = true })
-local stream_class = class("a stream", stream_methods, { process = true, sink = true, outer_join = true }, {
+local stream_class = class("a stream", stream_methods, { sink = true, outer_join = true }, {
   count = "count needs a grouped stream; write :group_by_key():count { store = ... }",
   reduce = "reduce needs a grouped stream; write :group_by_key():reduce { store = ..., add = ... }",
   aggregate = "aggregate needs a grouped stream; "

@@ -36,7 +36,6 @@ static const struct {
     {"stream_left_join*", "stream-stream joins"},
     {"stream_outer_join*", "stream-stream joins"},
     {"stream_self_join", "stream-stream joins"},
-    {"process_*", "processors"},
     {"fk_*", "foreign-key joins"},
     {"global_*", "global tables"},
     {"table_join*", "table-table joins"},
