@@ -192,7 +192,7 @@ class KafkaReader:
         self.partition_of = TopicPartition
         self.consumer = Consumer({"bootstrap.servers": brokers, "group.id": f"verifier-{uuid.uuid4().hex}",
                                   "isolation.level": "read_committed", "enable.auto.commit": False,
-                                  "auto.offset.reset": "error", "enable.partition.eof": False})
+                                  "auto.offset.reset": "error", "enable.partition.eof": False, "log_level": 0})
         self.places = [TopicPartition(t, p, 0) for t in topics for p in self.partitions(t)]
         self.consumer.assign(self.places)
         self.next = {}
