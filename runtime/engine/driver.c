@@ -299,6 +299,20 @@ int driver_commit(struct driver *driver, struct err *err)
     return result;
 }
 
+int driver_restart(struct driver *driver, struct err *err)
+{
+    if (driver->failed) {
+        *err = driver->failure;
+        return -1;
+    }
+    int result = stream_thread_close(driver->thread, err);
+    driver->thread = NULL;
+    if (result != 0 || open_thread(driver, err) != 0) {
+        return fail(driver, err);
+    }
+    return run_until_idle(driver, err);
+}
+
 /* ---- looking inside ---- */
 
 static struct worker *find_worker(const struct driver *driver, const struct graph_store *store, int32_t partition)

@@ -25,6 +25,9 @@ int driver_send(struct driver *driver, const struct record *record, struct err *
 int driver_advance(struct driver *driver, int64_t ms, struct err *err);
 /* Everything is committed at once; this lets out what waits for a commit (`emit = "commit"`). */
 int driver_commit(struct driver *driver, struct err *err);
+/* Ends the pipeline as a process would end, and starts it anew: state comes back from the changelogs. Stores and
+ * instances that were looked at are gone. */
+int driver_restart(struct driver *driver, struct err *err);
 /* Next record written to a topic that is not internal, in the order of production over all topics; false: no more. */
 bool driver_take(struct driver *driver, struct record *record);
 /* Next one of a single topic. */
