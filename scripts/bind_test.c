@@ -110,6 +110,7 @@ static int open_driver(struct host *host, const struct bind_test *tests, struct 
     uint64_t before = limits_pause(&host->limits);
     int result = program_open(path, tests->operators, &test->program, err);
     if (result == 0) {
+        program_cover(test->program, tests->coverage);
         struct driver_config config = {.program = test->program, .stores = tests->stores, .partitions = partitions};
         result = driver_open(&config, &test->driver, err);
     }
@@ -136,6 +137,62 @@ static int core_driver(lua_State *L)
         return raise_err(L, &err);
     }
     luaL_setmetatable(L, DRIVER_TYPE);
+    return 1;
+}
+
+/* close_after(mark): closes the drivers that were opened since newest() gave the mark. */
+static int core_close_after(lua_State *L)
+{
+    const struct test_driver *mark = lua_touserdata(L, 1);
+    for (struct test_driver *test = tests_of(L)->drivers; test != NULL && test != mark; test = test->next) {
+        close_driver(test);
+    }
+    return 0;
+}
+
+static int core_newest(lua_State *L)
+{
+    lua_pushlightuserdata(L, tests_of(L)->drivers);
+    return 1;
+}
+
+static int describe(struct program *program, struct bytes *text, struct err *err)
+{
+    struct instance *instance;
+    if (program->class->load(program, &instance, err) != 0) {
+        return -1;
+    }
+    graph_print(program->class->graph(instance), GRAPH_TEXT, text);
+    program->class->unload(instance);
+    return 0;
+}
+
+/* topology(path) -> text */
+static int core_topology(lua_State *L)
+{
+    const char *path = push_path(L, luaL_checkstring(L, 1));
+    struct program *program;
+    struct bytes text = {0};
+    struct err err;
+    uint64_t before = limits_pause(&host_of(L)->limits);
+    int result = program_open(path, tests_of(L)->operators, &program, &err);
+    if (result == 0) {
+        result = describe(program, &text, &err);
+        program_close(program);
+    }
+    limits_restore(&host_of(L)->limits, before);
+    struct slice kept = arena_copy(host_of(L)->arena, bytes_slice(&text));
+    bytes_free(&text);
+    if (result != 0) {
+        return raise_err(L, &err);
+    }
+    lua_pushlstring(L, (const char *)kept.data, kept.size);
+    return 1;
+}
+
+static int core_seed(lua_State *L)
+{
+    lua_pushinteger(L, tests_of(L)->seed);
     return 1;
 }
 
@@ -349,6 +406,17 @@ static int driver_method_commit(lua_State *L)
     struct err err;
     uint64_t before = limits_pause(&host_of(L)->limits);
     int result = driver_commit(test->driver, &err);
+    limits_restore(&host_of(L)->limits, before);
+    return result == 0 ? 0 : raise_err(L, &err);
+}
+
+/* d:restart(): the pipeline ends and starts anew, with state that is restored from its changelogs. */
+static int driver_method_restart(lua_State *L)
+{
+    struct test_driver *test = driver_argument(L);
+    struct err err;
+    uint64_t before = limits_pause(&host_of(L)->limits);
+    int result = driver_restart(test->driver, &err);
     limits_restore(&host_of(L)->limits, before);
     return result == 0 ? 0 : raise_err(L, &err);
 }
@@ -620,8 +688,11 @@ static void push_class(lua_State *L, const char *type, const luaL_Reg *methods)
 
 static void push_core(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"declare", core_declare}, {"driver", core_driver},   {"place", core_place},
-                                         {"copy", core_copy},       {"is_list", core_is_list}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"declare", core_declare},   {"driver", core_driver},
+                                         {"newest", core_newest},     {"close_after", core_close_after},
+                                         {"topology", core_topology}, {"place", core_place},
+                                         {"seed", core_seed},         {"copy", core_copy},
+                                         {"is_list", core_is_list},   {NULL, NULL}};
     luaL_newlib(L, functions);
     view_push_null(L);
     lua_setfield(L, -2, "null");
@@ -631,10 +702,10 @@ static void push_core(lua_State *L)
 
 int bind_test_open(lua_State *L)
 {
-    static const luaL_Reg driver_methods[] = {{"send", driver_method_send},     {"advance", driver_method_advance},
-                                              {"commit", driver_method_commit}, {"records", driver_method_records},
-                                              {"values", driver_method_values}, {"topics", driver_method_topics},
-                                              {"store", driver_method_store},   {NULL, NULL}};
+    static const luaL_Reg driver_methods[] = {
+        {"send", driver_method_send},       {"advance", driver_method_advance}, {"commit", driver_method_commit},
+        {"restart", driver_method_restart}, {"records", driver_method_records}, {"values", driver_method_values},
+        {"topics", driver_method_topics},   {"store", driver_method_store},     {NULL, NULL}};
     static const luaL_Reg store_methods[] = {{"get", store_method_get}, {"all", store_method_all}, {NULL, NULL}};
     push_class(L, DRIVER_TYPE, driver_methods);
     push_class(L, STORE_TYPE, store_methods);

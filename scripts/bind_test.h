@@ -14,7 +14,9 @@ struct test_driver;
 struct bind_test {
     const struct operator_table *operators;
     const struct store_driver *stores;
-    struct option_list names; /* of the tests, in the order of their declaration */
+    struct coverage *coverage; /* of the pipelines' lines; NULL: not counted */
+    int64_t seed;              /* of t.for_all */
+    struct option_list names;  /* of the tests, in the order of their declaration */
     struct test_driver *drivers;
     bool running; /* the file is loaded, its tests run */
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "scripts/coverage.h"
 #include "scripts/rec.h"
 #include "scripts/sandbox.h"
 #include "scripts/view.h"
@@ -62,6 +63,9 @@ int host_open(const struct host_config *config, struct host **result, struct err
     *(struct host **)lua_getextraspace(host->L) = host;
     lua_atpanic(host->L, panic);
     limits_open(&host->limits, host->L, config->callback_ms);
+    if (config->coverage) {
+        coverage_watch(config->coverage, host->L);
+    }
     lua_pushcfunction(host->L, install);
     if (lua_pcall(host->L, 0, 0, 0)) {
         err_set(err, ERR_FATAL, ERR_MEMORY, "Lua's libraries can't be opened: %s; raise the option lua_memory.",
@@ -150,6 +154,9 @@ int host_load_file(lua_State *L, const char *path, const char *name, struct err 
     int status = luaL_loadbufferx(L, (const char *)code.data, code.size, chunk, "t");
     bytes_free(&text);
     if (status == LUA_OK) {
+        if (host_of(L)->coverage) {
+            coverage_add(host_of(L)->coverage, L, path, name);
+        }
         return 0;
     }
     const char *message = lua_tostring(L, -1);

@@ -16,6 +16,7 @@
 
 struct operator_table;
 struct json_members;
+struct coverage;
 
 /* What may be called now: building inside a callback, or a context outside one, fails by name. */
 enum host_phase { HOST_BUILDING, HOST_READY, HOST_CALLBACK };
@@ -48,6 +49,7 @@ struct host {
     lua_CFunction test_module; /* opens tidemill.test; NULL outside of tests */
     struct pool pool;
     struct limits limits;
+    struct coverage *coverage; /* counts the lines that run; NULL outside of tests */
 
     struct host_node *nodes; /* one per node of the graph */
     size_t node_count;
@@ -76,6 +78,7 @@ struct host_config {
     size_t memory_limit;       /* bytes; 0: none */
     int64_t callback_ms;       /* longest run of one callback (limits.h); 0: no limit */
     lua_CFunction test_module; /* pushes the module tidemill.test; NULL: it is not there */
+    struct coverage *coverage; /* NULL: lines are not counted */
 };
 
 /* A state with the libraries of the allow-list, `require`, codecs and views, in phase HOST_BUILDING. */

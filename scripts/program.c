@@ -13,6 +13,7 @@ struct script_program {
     char *script;
     const struct operator_table *operators;
     struct option_list overrides; /* "name=value" each */
+    struct coverage *coverage;    /* NULL: none */
 };
 
 static struct host *host_of_instance(struct instance *instance)
@@ -108,7 +109,8 @@ static int load(struct program *base, struct instance **instance, struct err *er
     struct host_config config = {.script = program->script,
                                  .operators = program->operators,
                                  .memory_limit = (size_t)settings->lua_memory,
-                                 .callback_ms = settings->callback_ms};
+                                 .callback_ms = settings->callback_ms,
+                                 .coverage = program->coverage};
     option_free(&app_options, settings);
     option_defaults(&app_options, settings);
     struct host *host;
@@ -400,6 +402,11 @@ void program_close(struct program *base)
     free(program->overrides.items);
     free(program->script);
     free(program);
+}
+
+void program_cover(struct program *base, struct coverage *coverage)
+{
+    ((struct script_program *)base)->coverage = coverage;
 }
 
 int program_override(struct program *base, const char *name, const char *value, struct err *err)

@@ -12,6 +12,9 @@
 int program_open(const char *script, const struct operator_table *operators, struct program **program, struct err *err);
 void program_close(struct program *program);
 
+/* Counts the lines that run in every load from now on; `coverage` outlives the program. */
+void program_cover(struct program *program, struct coverage *coverage);
+
 /* A setting stronger than the script's own ("threads", "4"; "kafka.socket.timeout.ms", "1000"), as --set gives it; it
  * is in force in every load from now on: call it before the first. ERR_CONFIG for a bad name or value. */
 int program_override(struct program *program, const char *name, const char *value, struct err *err);

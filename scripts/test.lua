@@ -1,7 +1,8 @@
 -- What `require "tidemill.test"` gives to test files: declaring tests, comparing, and drivers of pipelines.
 --
--- `core` (bind_test.c): declare(name), driver(path, partitions) -> driver, place() -> "file.lua:12", tombstone, null,
--- is_list(table), copy(value). It keeps `run`, the second result of this chunk, which runs one test.
+-- `core` (bind_test.c): declare(name), driver(path, partitions) -> driver, newest() -> mark, close_after(mark),
+-- topology(path) -> text, place() -> "file.lua:12", seed(), tombstone, null, is_list(table), copy(value). It keeps `run`,
+-- the second result of this chunk, which runs one test.
 local core = ...
 
 local t = {}
@@ -87,12 +88,29 @@ local function differences(path, actual, expected, list, seen)
   end
 end
 
+-- Texts of several lines: the first line that differs.
+local function describe_lines(at, actual, expected)
+  local line, rest = 0, expected .. "\n"
+  for got in (actual .. "\n"):gmatch("(.-)\n") do
+    local wanted, from = rest:match("^(.-)\n()")
+    line = line + 1
+    if got ~= wanted then
+      return string.format("  %s, line %d: expected %s, got %s", at, line, shown(wanted), shown(got))
+    end
+    rest = rest:sub(from)
+  end
+  return string.format("  %s, line %d: is missing, expected %s", at, line + 1, shown(rest:match("^(.-)\n")))
+end
+
 local function describe(difference)
   local at = difference.path == "" and "the value" or difference.path
   if difference.actual == nil then
     return string.format("  %s: is missing, expected %s", at, shown(difference.expected))
   elseif difference.expected == nil then
     return string.format("  %s: is not expected, got %s", at, shown(difference.actual))
+  elseif type(difference.actual) == "string" and type(difference.expected) == "string"
+    and (difference.actual .. difference.expected):find("\n", 1, true) then
+    return describe_lines(at, difference.actual, difference.expected)
   end
   return string.format("  %s: expected %s, got %s", at, shown(difference.expected), shown(difference.actual))
 end
@@ -145,6 +163,117 @@ function t.throws(fn, part)
 end
 t.error = t.throws
 
+-- ---- properties ----
+
+-- What `any` is in the generator of t.for_all: values by chance, the same ones for the same seed (SplitMix64).
+local any_methods = {}
+local any_meta = { __name = "any", __index = any_methods }
+
+local function next_bits(any)
+  any.state = any.state + 0x9E3779B97F4A7C15
+  local bits = any.state
+  bits = (bits ~ (bits >> 30)) * 0xBF58476D1CE4E5B9
+  bits = (bits ~ (bits >> 27)) * 0x94D049BB133111EB
+  return bits ~ (bits >> 31)
+end
+
+local function check_bounds(method, low, high)
+  if math.type(low) ~= "integer" or math.type(high) ~= "integer" or low > high then
+    error(method .. " needs two integers, the smaller first", 3)
+  end
+end
+
+function any_methods.integer(any, low, high)
+  check_bounds("any:integer", low, high)
+  local width = high - low + 1
+  if width <= 0 then return low + (next_bits(any) & math.maxinteger) end
+  return low + (next_bits(any) & math.maxinteger) % width
+end
+
+function any_methods.boolean(any)
+  return next_bits(any) & 1 == 1
+end
+
+function any_methods.pick(any, list)
+  if type(list) ~= "table" or #list == 0 then error("any:pick needs a list with something in it", 2) end
+  return list[any:integer(1, #list)]
+end
+
+function any_methods.list(any, low, high, fn)
+  check_bounds("any:list", low, high)
+  if type(fn) ~= "function" then error("any:list needs a function that makes an element", 2) end
+  local list = {}
+  for i = 1, any:integer(low, high) do list[i] = fn(i) end
+  return list
+end
+
+function any_methods.text(any, low, high)
+  local letters = any:list(low, high, function() return any:integer(97, 122) end)
+  return string.char(table.unpack(letters))
+end
+
+-- Whether the property fails for the case, and with what. Drivers that it opened are closed.
+local function fails(property, case)
+  local mark = core.newest()
+  local ok, problem = pcall(property, case)
+  core.close_after(mark)
+  return not ok, problem
+end
+
+local SMALLER_TRIES = 200
+
+local function without(list, from, count)
+  local rest = {}
+  for i, item in ipairs(list) do
+    if i < from or i >= from + count then rest[#rest + 1] = item end
+  end
+  return rest
+end
+
+-- Leaves out as many elements of a list as it can so that the property still fails.
+local function make_smaller(property, case, problem)
+  local size, tries = #case // 2, 0
+  while size >= 1 do
+    local from = 1
+    while from <= #case and tries < SMALLER_TRIES do
+      local smaller = without(case, from, size)
+      local failed, reason = fails(property, smaller)
+      tries = tries + 1
+      if failed then
+        case, problem = smaller, reason
+      else
+        from = from + size
+      end
+    end
+    size = size // 2
+  end
+  return case, problem
+end
+
+local FOR_ALL_OPTIONS = { runs = true, seed = true }
+
+-- Calls property(generator(any)) many times with values made by chance. A failure tells the seed that repeats it.
+function t.for_all(generator, property, options)
+  if type(generator) ~= "function" or type(property) ~= "function" then
+    error("t.for_all needs a function that makes a case and one that checks it", 2)
+  end
+  for name in pairs(options or {}) do
+    if not FOR_ALL_OPTIONS[name] then error("t.for_all has no option " .. show(name) .. "; it has runs and seed", 2) end
+  end
+  local runs = options and options.runs or 100
+  local seed = options and options.seed or core.seed()
+  local any = setmetatable({ state = seed }, any_meta)
+  for number = 1, runs do
+    local case = generator(any)
+    local failed, problem = fails(property, case)
+    if failed then
+      if type(case) == "table" then case, problem = make_smaller(property, case, problem) end
+      fail(string.format("run %d of %d with seed %d fails\n  case: %s\n  %s", number, runs, seed, shown(case),
+        (tostring(problem):gsub("\n", "\n  "))))
+    end
+  end
+end
+
 -- ---- tests ----
 
 function t.test(name, fn)
@@ -163,9 +292,16 @@ function t.driver(path, options)
   return core.driver(path, options and options.partitions)
 end
 
+-- The topology of a pipeline as `tidemill graph` prints it, for comparing with what it was.
+function t.topology(path)
+  if type(path) ~= "string" then error("t.topology needs the path of a pipeline, got a " .. type(path), 2) end
+  return core.topology(path)
+end
+
 setmetatable(t, {
   __index = function(_, name)
-    error("tidemill.test has no function " .. show(name) .. "; it has test, driver, equal, throws, error and fail", 2)
+    error("tidemill.test has no function " .. show(name) .. "; it has test, driver, equal, throws, error, fail, for_all "
+      .. "and topology", 2)
   end,
 })
 

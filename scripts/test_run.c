@@ -125,7 +125,8 @@ int test_run_file(const struct test_config *config, struct test_report *report, 
                                       .memory_limit = MEMORY_LIMIT,
                                       .callback_ms = TEST_LIMIT_MS,
                                       .test_module = bind_test_open};
-    struct bind_test tests = {.operators = config->operators, .stores = config->stores};
+    struct bind_test tests = {
+        .operators = config->operators, .stores = config->stores, .coverage = config->coverage, .seed = config->seed};
     struct host *host;
     if (host_open(&host_config, &host, err)) {
         return -1;

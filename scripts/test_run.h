@@ -14,6 +14,8 @@ struct test_config {
     const struct operator_table *operators;
     const struct store_driver *stores; /* of the pipelines under test; they keep their state in memory */
     const char *filter;                /* only tests whose name contains this text; NULL: all */
+    struct coverage *coverage;         /* of the pipelines' lines; NULL: not counted */
+    int64_t seed;                      /* of t.for_all */
 };
 
 enum test_status { TEST_PASSED, TEST_FAILED };

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/print.h"
 #include "operators/all.h"
+#include "scripts/coverage.h"
 #include "scripts/test_run.h"
 #include "store/store_driver.h"
 
@@ -18,6 +19,8 @@
 
 struct test_options {
     bool json;
+    bool coverage;
+    int64_t seed;
     char *only;
 };
 
@@ -26,6 +29,7 @@ struct tests {
     struct option_list files;
     size_t passed;
     size_t failed;
+    struct coverage *coverage; /* NULL: not asked for */
     struct bytes out;
 };
 
@@ -147,7 +151,13 @@ static void take_result(struct tests *tests, const char *file, const char *name,
 static int run_file(struct tests *tests, const char *file, struct err *err)
 {
     struct test_config config = {
-        .file = file, .operators = &operators_all, .stores = &sqlite_store_driver, .filter = tests->options->only};
+        .file = file,
+        .operators = &operators_all,
+        .stores = &sqlite_store_driver,
+        .filter = tests->options->only,
+        .coverage = tests->coverage,
+        .seed = tests->options->seed,
+    };
     struct test_report report = {0};
     struct err problem;
     if (!tests->options->json) {
@@ -164,6 +174,70 @@ static int run_file(struct tests *tests, const char *file, struct err *err)
     return print_flush(&tests->out, err);
 }
 
+/* ---- coverage ---- */
+
+/* "3, 7-9": ranges run over lines without code too. */
+static void append_missed(struct bytes *out, const struct coverage_file *file)
+{
+    for (int i = 0; i < file->missed_count; i++) {
+        int last = i;
+        while (last + 1 < file->missed_count && file->missed[last + 1] == file->missed[last] + 1) {
+            last++;
+        }
+        bytes_append_format(out, "%s%d", i > 0 ? ", " : "", file->missed[i]);
+        if (last > i) {
+            bytes_append_format(out, "-%d", file->missed[last]);
+        }
+        i = last;
+    }
+}
+
+static void print_file(struct bytes *out, const struct coverage_file *file)
+{
+    bytes_append_format(out, "  %5.1f %%  %s: %d of %d lines", 100.0 * file->run / (file->lines > 0 ? file->lines : 1),
+                        file->path, file->run, file->lines);
+    if (file->missed_count > 0) {
+        bytes_append_text(out, ", not ");
+        append_missed(out, file);
+    }
+    bytes_append_byte(out, '\n');
+}
+
+static void write_file(struct bytes *out, const struct coverage_file *file)
+{
+    struct json_writer writer = json_writer(out);
+    json_begin_object(&writer);
+    json_name(&writer, slice_text("file"));
+    json_text(&writer, file->path);
+    json_name(&writer, slice_text("lines"));
+    json_integer(&writer, file->lines);
+    json_name(&writer, slice_text("run"));
+    json_integer(&writer, file->run);
+    json_name(&writer, slice_text("not_run"));
+    json_begin_array(&writer);
+    for (int i = 0; i < file->missed_count; i++) {
+        json_integer(&writer, file->missed[i]);
+    }
+    json_end_array(&writer);
+    json_end_object(&writer);
+    bytes_append_byte(out, '\n');
+}
+
+static void report_coverage(struct tests *tests)
+{
+    if (!tests->options->json) {
+        bytes_append_text(&tests->out, "lines that ran:\n");
+    }
+    for (size_t i = 0; i < coverage_count(tests->coverage); i++) {
+        struct coverage_file file = coverage_file(tests->coverage, i);
+        if (tests->options->json) {
+            write_file(&tests->out, &file);
+        } else {
+            print_file(&tests->out, &file);
+        }
+    }
+}
+
 static int summarize(struct tests *tests, struct err *err)
 {
     if (tests->files.count == 0) {
@@ -172,6 +246,9 @@ static int summarize(struct tests *tests, struct err *err)
     }
     if (tests->passed + tests->failed == 0) {
         return err_set(err, ERR_FATAL, ERR_CONFIG, "No test has \"%s\" in its name.", tests->options->only);
+    }
+    if (tests->coverage != NULL) {
+        report_coverage(tests);
     }
     if (!tests->options->json) {
         bytes_append_format(&tests->out, "%zu passed, %zu failed in %zu file%s\n", tests->passed, tests->failed,
@@ -183,6 +260,7 @@ static int summarize(struct tests *tests, struct err *err)
 static int run(void *data, char **arguments, int count, struct err *err)
 {
     struct tests tests = {.options = data};
+    tests.coverage = tests.options->coverage ? coverage_new() : NULL;
     int result = count == 0 ? find(&tests, ".", err) : 0;
     for (int i = 0; i < count && result == 0; i++) {
         result = find(&tests, arguments[i], err);
@@ -197,6 +275,7 @@ static int run(void *data, char **arguments, int count, struct err *err)
         free(tests.files.items[i]);
     }
     free(tests.files.items);
+    coverage_free(tests.coverage);
     bytes_free(&tests.out);
     if (result != 0) {
         return -1;
@@ -208,6 +287,10 @@ static int run(void *data, char **arguments, int count, struct err *err)
 static const struct option options[] = {
     {.name = "only", .type = OPTION_TEXT, .offset = offsetof(struct test_options, only),
      .text = "Runs only tests whose name contains this text."},
+    {.name = "coverage", .type = OPTION_FLAG, .offset = offsetof(struct test_options, coverage),
+     .text = "Tells which lines of the pipelines have run and which have not."},
+    {.name = "seed", .type = OPTION_INTEGER, .offset = offsetof(struct test_options, seed), .default_text = "1",
+     .text = "Seed of what t.for_all makes by chance."},
     {.name = "json", .type = OPTION_FLAG, .offset = offsetof(struct test_options, json),
      .text = "Prints a JSON object per test."},
 };
@@ -222,7 +305,8 @@ const struct command cmd_test = {
     .details = "Tests are in files called test.lua or NAME_test.lua; directories are searched, first of all the "
                "current one. The status is 1 when a test fails.",
     .example = "tidemill test\n"
-               "tidemill test examples/flights --only delays",
+               "tidemill test examples/flights --only delays\n"
+               "tidemill test --coverage",
     .options = &table,
     .options_size = sizeof(struct test_options),
     .least = 0,

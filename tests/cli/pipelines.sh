@@ -284,6 +284,10 @@ END
     status 1 tm test a --json
     same 2 "$(echo "$out" | python3 -c 'import json, sys; print(sum(1 for l in sys.stdin if json.loads(l)["test"]))')"
     status 0 tm test a --only "adds one"
+    status 0 tm test a --only "adds one" --coverage
+    says "100.0 %  a/b/../p.lua: "
+    status 0 tm test a --only "adds one" --coverage --json
+    same '[]' "$(echo "$out" | tail -n 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["not_run"])')"
     echo 'local x = = 1' > a/b/bad_test.lua
     status 1 tm test a/b/bad_test.lua
     says "bad_test.lua:1"

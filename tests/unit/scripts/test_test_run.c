@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "operators/all.h"
+#include "scripts/coverage.h"
 #include "scripts/test_run.h"
 #include "store/store_driver.h"
 #include "tests/support/unit.h"
@@ -169,6 +170,84 @@ START_TEST(failures_name_the_line)
 }
 END_TEST
 
+START_TEST(texts_differ_by_a_line)
+{
+    expect_pass("t.equal(t.topology 'pipeline.lua', t.topology 'pipeline.lua')\n"
+                "assert(t.topology('pipeline.lua'):find('doubled', 1, true))");
+    expect_failure("t.equal('a\\nb\\nc', 'a\\nx\\nc')", "the value, line 2: expected \"x\", got \"b\"");
+    expect_failure("t.equal('a\\n', 'a\\n\\nc')", "the value, line 3: is missing, expected \"c\"");
+    expect_failure("t.topology 'none.lua'", "none.lua can't be opened");
+}
+END_TEST
+
+START_TEST(properties_hold_for_all)
+{
+    expect_pass("local runs = 0\n"
+                "t.for_all(function(any) return any:list(0, 5, function() return any:integer(1, 3) end) end,\n"
+                "  function(list)\n"
+                "    runs = runs + 1\n"
+                "    local d = t.driver 'pipeline.lua'\n"
+                "    for i, total in ipairs(list) do d:send('orders', 'o' .. i, { total = total }) end\n"
+                "    t.equal(#d:values('doubled'), #list)\n"
+                "  end, { runs = 20 })\n"
+                "t.equal(runs, 20)");
+    expect_pass("local seen = {}\n"
+                "local function note(any)\n"
+                "  return any:text(1, 9) .. any:integer(math.mininteger, math.maxinteger) .. any:pick { 'a', 'b' }\n"
+                "end\n"
+                "t.for_all(note, function(text) seen[#seen + 1] = text end, { runs = 9, seed = 4 })\n"
+                "local i = 0\n"
+                "t.for_all(note, function(text) i = i + 1 t.equal(text, seen[i]) end, { runs = 9, seed = 4 })");
+    expect_failure("t.for_all(function(any) return any:list(5, 30, function() return any:integer(0, 9) end) end,\n"
+                   "  function(list) for _, n in ipairs(list) do assert(n < 8, 'too large') end end, { seed = 3 })",
+                   "with seed 3 fails\n  case: { 9 }\n");
+    expect_failure("t.for_all(function(any) return any:integer(2, 1) end, print)", "two integers, the smaller first");
+    expect_failure("t.for_all(print, print, { count = 3 })", "t.for_all has no option \"count\"");
+}
+END_TEST
+
+START_TEST(restarts_keep_the_state)
+{
+    expect_pass("local d = t.driver('pipeline.lua', { partitions = 3 })\n"
+                "d:send('orders', 'o1', { total = 5 })\n"
+                "d:restart()\n"
+                "d:send('orders', 'o1', { total = 5 })\n"
+                "t.equal(d:values('counts'), { 1, 2 })");
+}
+END_TEST
+
+START_TEST(lines_that_run_are_counted)
+{
+    setup("local t = require 'tidemill.test'\n"
+          "t.test('it', function() t.driver('pipeline.lua'):send('orders', 'a', { total = 0 }) end)\n");
+    write_file("pipeline.lua", "local tm = require 'tidemill'\n" /* line 1 */
+                               "local app = tm.app 'shop'\n"
+                               "\n"
+                               "local function none(value)\n"
+                               "  return value\n" /* 5 */
+                               "end\n"
+                               "app:stream('orders'):filter(function(key, order)\n"
+                               "  if order.total > 0 then\n"
+                               "    return none(order)\n" /* 9 */
+                               "  end\n"
+                               "  return false\n"
+                               "end):to('out')\n");
+    struct coverage *coverage = coverage_new();
+    struct test_config config = {
+        .file = test_path, .operators = &operators_all, .stores = &sqlite_store_driver, .coverage = coverage};
+    ck_assert_int_eq(test_run_file(&config, &report, &err), 0);
+    ck_assert_int_eq(report.list[0].status, TEST_PASSED);
+    ck_assert_uint_eq(coverage_count(coverage), 1);
+    struct coverage_file file = coverage_file(coverage, 0);
+    ck_assert_int_eq(file.missed_count, 2);
+    ck_assert_int_eq(file.missed[0], 5);
+    ck_assert_int_eq(file.missed[1], 9);
+    ck_assert_int_eq(file.run, file.lines - 2);
+    coverage_free(coverage);
+    teardown();
+}
+END_TEST
+
 START_TEST(values_outlive_their_record)
 {
     expect_pass("local d = t.driver 'pipeline.lua'\n"
@@ -222,4 +301,5 @@ START_TEST(bad_files_are_errors)
 END_TEST
 
 UNIT_MAIN("test_run", pipelines_run, codecs_are_the_topics, clock_and_commit, differences_are_shown, errors_are_tested,
-          failures_name_the_line, values_outlive_their_record, files_report_all_tests, bad_files_are_errors)
+          failures_name_the_line, texts_differ_by_a_line, properties_hold_for_all, restarts_keep_the_state,
+          lines_that_run_are_counted, values_outlive_their_record, files_report_all_tests, bad_files_are_errors)
