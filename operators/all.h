@@ -16,6 +16,7 @@ extern const struct operator operator_branch, operator_branch_way, operator_merg
 extern const struct operator operator_to, operator_repartition, operator_process;
 extern const struct operator operator_count, operator_reduce, operator_aggregate;
 extern const struct operator operator_window_count, operator_window_reduce, operator_window_aggregate;
+extern const struct operator operator_session_count, operator_session_reduce, operator_session_aggregate;
 extern const struct operator operator_table_group_by;
 extern const struct operator operator_table_count, operator_table_reduce, operator_table_aggregate;
 extern const struct operator operator_to_table, operator_to_stream;

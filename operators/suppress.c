@@ -5,11 +5,11 @@
  * the worker opens. A window whose value is deleted leaves the buffer at once, and its place in the queue is passed
  * over later: sessions that grow do that with every record. */
 #include "operators/all.h"
+#include "operators/session_aggregate.h"
 #include "operators/suppress_entry.h"
 #include "operators/table.h"
 #include "operators/time_queue.h"
-#include "operators/window_key.h"
-#include "operators/window.h"
+#include "operators/window_table.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -176,8 +176,11 @@ static int emit_first(struct node *node, const struct item *cause, struct slice 
 /* An entry is due when its time is at most this. */
 static int64_t due_time(const struct suppress *suppress)
 {
-    return suppress->until_closed ? window_closed_end(&suppress->window, suppress->time)
-                                  : suppress->time - suppress->limit;
+    if (!suppress->until_closed) {
+        return suppress->time - suppress->limit;
+    }
+    int64_t closed = window_closed_end(&suppress->window, suppress->time);
+    return suppress->sessions ? closed + SESSION_AGGREGATE_EARLY : closed;
 }
 
 static bool is_full(const struct suppress *suppress)
@@ -355,20 +358,28 @@ static int64_t number(lua_State *L, int options, const char *field, int64_t if_n
     return value;
 }
 
-static void take_window(lua_State *L, int options, struct suppress *suppress)
+/* The session table above, which has to agree about when sessions close. */
+static void tell_sessions(struct node *node)
 {
-    static const char *const kinds[] = {
-        [WINDOW_TIME] = "time", [WINDOW_SLIDING] = "sliding", [WINDOW_SESSION] = "session"};
-    const char *kind = operator_text(L, options, "window_kind");
-    suppress->until_closed = kind != NULL;
-    for (size_t i = 0; kind && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (strcmp(kind, kinds[i]) == 0) {
-            suppress->window.kind = (enum window_kind)i;
+    for (; node->parent_count > 0; node = node->parents[0]) {
+        if (session_aggregate_is(node)) {
+            session_aggregate_close_early(node);
+            return;
         }
     }
-    suppress->sessions = suppress->window.kind == WINDOW_SESSION;
-    suppress->window.size = number(L, options, "window_size", 0);
-    suppress->window.grace = number(L, options, "window_grace", 0);
+}
+
+static void take_window(lua_State *L, struct node *node, int options, struct suppress *suppress)
+{
+    suppress->until_closed = lua_getfield(L, options, "window") != LUA_TNIL;
+    if (suppress->until_closed) {
+        window_table_bind_window(L, lua_gettop(L), &suppress->window);
+        suppress->sessions = suppress->window.kind == WINDOW_SESSION;
+    }
+    if (suppress->sessions) {
+        tell_sessions(node->parents[0]);
+    }
+    lua_pop(L, 1);
 }
 
 static void suppress_create(lua_State *L, struct node *node, int options)
@@ -383,7 +394,7 @@ static void suppress_create(lua_State *L, struct node *node, int options)
     suppress->max_records = number(L, options, "max_records", INT64_MAX);
     suppress->max_bytes = number(L, options, "max_bytes", INT64_MAX);
     suppress->stops = full && strcmp(full, "stop") == 0;
-    take_window(L, options, suppress);
+    take_window(L, node, options, suppress);
     if (!suppress->until_closed) {
         table_want_old(node->parents[0]);
     }

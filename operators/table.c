@@ -152,10 +152,15 @@ bool table_waits(const struct node *node)
     return !table->held || (op_holds_back(node->worker) && !held_full(table->held));
 }
 
-int table_flush(struct node *node)
+int table_flush_now(struct node *node)
 {
     const struct table *table = node->state;
-    return table_waits(node) ? 0 : held_flush(table->held, node, emit_row);
+    return table->held ? held_flush(table->held, node, emit_row) : 0;
+}
+
+int table_flush(struct node *node)
+{
+    return table_waits(node) ? 0 : table_flush_now(node);
 }
 
 int table_change(struct node *node, struct item *item, struct slice key, struct slice value,

@@ -39,6 +39,8 @@ void table_bind(lua_State *L, struct node *node, int options, struct table *tabl
 /* For operators whose state begins with a struct table: op->open, op->flush, op->close. */
 int table_open(struct node *node);
 int table_flush(struct node *node);
+/* Flushes what is held back, whether a commit is near or not: before rows are dropped that it looks at. */
+int table_flush_now(struct node *node);
 void table_close(struct node *node);
 
 /* From now on changes of `node`'s table carry what was there before; called while building by whoever is behind it. */

@@ -35,7 +35,7 @@ static int64_t time_option(lua_State *L, int options, const char *field)
 }
 
 /* What the DSL has checked. */
-static void bind_window(lua_State *L, int options, struct window *window)
+void window_table_bind_window(lua_State *L, int options, struct window *window)
 {
     luaL_checktype(L, options, LUA_TTABLE);
     *window = (struct window){
@@ -66,7 +66,7 @@ void window_table_bind(lua_State *L, struct node *node, int options, enum fold_k
     windows->final = emit && strcmp(emit, "final") == 0;
     table->headers = windows->final;
     lua_getfield(L, options, "window");
-    bind_window(L, lua_gettop(L), &windows->window);
+    window_table_bind_window(L, lua_gettop(L), &windows->window);
     lua_pop(L, 1);
 }
 
@@ -151,6 +151,19 @@ static int emit_starts(struct node *node, const struct item *cause, int64_t afte
     return result;
 }
 
+int window_table_emit(struct node *node, const struct item *cause, const struct store_window *window)
+{
+    const struct window_table *windows = node->state;
+    struct worker *worker = node->worker;
+    struct slice key = store_form_windowed(is_session(windows), window, op_arena(worker));
+    struct store_entry entry;
+    bool found;
+    if (op_store_driver(worker)->get(windows->table.store, place(node, key), &found, &entry, op_error(worker))) {
+        return -1;
+    }
+    return found ? emit_final(node, cause, key, &entry) : 0;
+}
+
 /* Windows that lie by key. */
 static int emit_waiting(struct node *node, const struct item *cause, int64_t last)
 {
@@ -193,7 +206,7 @@ static int expire(struct node *node)
     }
     windows->expired = boundary;
     struct worker *worker = node->worker;
-    if (table_flush(node)) {
+    if (table_flush_now(node)) {
         return -1;
     }
     return op_store_driver(worker)->expire(windows->table.store, boundary, op_error(worker));
@@ -204,6 +217,9 @@ static int move_time(struct node *node, const struct item *cause, int64_t time)
     struct window_table *windows = node->state;
     int64_t before = windows->time;
     windows->time = time;
+    if (windows->advance) {
+        return windows->advance(node, cause);
+    }
     if (windows->final && emit_finals(node, cause, before)) {
         return -1;
     }
@@ -335,7 +351,7 @@ int window_table_open(struct node *node)
     }
     windows->spec = spec_of(node, windows->table.store_name);
     windows->active_ms = op_wall_time(node->worker);
-    if (read_time(node) || (windows->time >= 0 && expire(node))) {
+    if (read_time(node) || (windows->time >= 0 && !windows->advance && expire(node))) {
         return -1;
     }
     int64_t idle_after = windows->window.idle_after;
@@ -343,8 +359,7 @@ int window_table_open(struct node *node)
         int64_t interval = idle_after < IDLE_LOOKS ? 1 : idle_after / IDLE_LOOKS;
         op_every(node, TIME_WALL, interval, close_idle, windows);
     }
-    bool by_key = windows->spec->by_key || is_session(windows);
-    return windows->final && by_key ? open_queue(node) : 0;
+    return windows->final && windows->spec->by_key ? open_queue(node) : 0;
 }
 
 int window_table_flush(struct node *node)

@@ -23,6 +23,8 @@ struct window_table {
     struct window window;
     const struct codec *record_codec; /* of the keys of records */
     struct callback on_late;
+    /* Sessions: does what is due when the time has moved, in place of final results and expiry. */
+    int (*advance)(struct node *node, const struct item *cause);
     bool final;                    /* emit = "final" */
     const struct store_spec *spec; /* of the store, while it is open */
     struct window_queue *queue;    /* final results of windows that lie by key: those to come; else NULL */
@@ -34,6 +36,8 @@ struct window_table {
 
 /* Reads the options: those of table_bind and fold_bind, `window`, `record_codec`, `emit`, `on_late`. [-0, +0, e] */
 void window_table_bind(lua_State *L, struct node *node, int options, enum fold_kind kind, struct window_table *windows);
+/* The window of the table at `options`, as the DSL makes it. [-0, +0, e] */
+void window_table_bind_window(lua_State *L, int options, struct window *window);
 int window_table_open(struct node *node);
 int window_table_flush(struct node *node);
 void window_table_close(struct node *node);
@@ -51,6 +55,8 @@ static inline bool window_table_is_closed(const struct window_table *windows, in
 {
     return window_is_closed(&windows->window, end, windows->time);
 }
+/* Forwards the final result of a window, if it has a row. `cause` is what closed it. 0 or -1. */
+int window_table_emit(struct node *node, const struct item *cause, const struct store_window *window);
 /* A record that no window took: counted, or given to on_late. [-0, +any, e] */
 void window_table_late(struct node *node, struct item *item);
 

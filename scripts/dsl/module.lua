@@ -12,7 +12,6 @@ tm.metric = core.metric
 tm.env = core.env
 
 local NOT_YET = {
-  session = true,
   connect = true, source = true, sink = true,
 }
 

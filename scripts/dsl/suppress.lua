@@ -31,7 +31,7 @@ local function until_of(from, options, fields)
     core.fail("suppress until_window_closes needs a table of windows; write "
       .. ":group_by_key():windowed_by(...):count { store = ... }:suppress { ... }")
   end
-  fields.window_kind, fields.window_size, fields.window_grace = window.kind, window.size, window.grace
+  fields.window = window
 end
 
 local FULL = { "emit_early", "stop" }

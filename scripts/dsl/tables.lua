@@ -32,7 +32,8 @@ local function table_operator(kind)
       key_codec = from.key, value_codec = value })
     if store then store_of(kind, id, options) end
     return object(table_class, { id = id, key = from.key, value = value, sources = from.sources,
-      count = from.count and not maps and options.value == nil, store = store, nearest = store or from.nearest })
+      count = from.count and not maps and options.value == nil, store = store, nearest = store or from.nearest,
+      window = from.window })
   end
 end
 

@@ -69,6 +69,12 @@ function tm.sliding(difference, options)
   return window_of("tm.sliding", "sliding", difference, difference, 2 * difference, options)
 end
 
+function tm.session(gap, options)
+  dsl.building("tm.session")
+  gap = need_positive("tm.session", "gap", gap)
+  return window_of("tm.session", "session", gap, gap, gap, options)
+end
+
 -- ---- codecs of windowed keys ----
 
 function tm.windowed(codec, size)

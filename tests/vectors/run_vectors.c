@@ -30,10 +30,6 @@ static const struct {
     const char *pattern;
     const char *reason;
 } later[] = {
-    {"*_suppress", "suppress"},
-    {"*_suppress_aggregate", "suppress"},
-    {"session_*", "sessions"},
-    {"shop", "windows"},
     {"stream_join*", "stream-stream joins"},
     {"stream_left_join*", "stream-stream joins"},
     {"stream_outer_join*", "stream-stream joins"},
