@@ -232,7 +232,7 @@ static int look(struct check *check, struct err *err)
     if (pipeline_open(check->script, &options->connection.set, 0, &check->pipeline, err) != 0 ||
         open_log(check, err) != 0 ||
         topic_plan_make(check->pipeline.graph, check->pipeline.settings, check->connection.transport,
-                        check->connection.embedded, true, &check->plan, err) != 0) {
+                        check->connection.embedded, true, NULL, &check->plan, err) != 0) {
         return -1;
     }
     check_ages(check);

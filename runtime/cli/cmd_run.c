@@ -129,8 +129,15 @@ static int open_app(struct run *run, const char *script, struct err *err)
         .instance = options->instance,
         .stay = options->stay,
         .until_end = options->until_end,
+        .stopped = signals_received,
     };
     return runner_open(&config, &run->runner, err);
+}
+
+/* Whether a signal ended the opening before anything was begun. */
+static bool was_stopped(const struct run *run, const struct err *err)
+{
+    return run->runner == NULL && err->class == ERR_RETRY && signals_received();
 }
 
 static int open_http(struct run *run, struct err *err)
@@ -165,6 +172,10 @@ static int run_app(void *data, char **arguments, int count, struct err *err)
     struct run run = {.options = options};
     log_configure((enum log_level)options->log_level, options->log_format == 1);
     int result = open_app(&run, arguments[0], err);
+    if (result != 0 && was_stopped(&run, err)) {
+        close_app(&run);
+        return COMMAND_DONE;
+    }
     if (result == 0) {
         result = open_http(&run, err);
     }

@@ -200,7 +200,8 @@ static int open_parts(struct driver *driver, struct err *err)
     driver->graph = class->graph(driver->instance);
     prepare_settings(driver);
     if (open_transport(driver, err) != 0 ||
-        topic_plan_make(driver->graph, &driver->settings, driver->transport, true, false, &driver->plan, err) != 0 ||
+        topic_plan_make(driver->graph, &driver->settings, driver->transport, true, false, NULL, &driver->plan, err) !=
+            0 ||
         open_thread(driver, err) != 0) {
         return -1;
     }

@@ -72,6 +72,12 @@ static void set_thread(struct lane *lane, struct stream_thread *thread)
     pthread_mutex_unlock(&lane->runner->lock);
 }
 
+static bool lane_is_stopping(void *self)
+{
+    const struct lane *lane = self;
+    return ck_pr_load_32(&lane->runner->stop) != 0;
+}
+
 static int open_thread(struct lane *lane, struct stream_thread **thread, struct err *err)
 {
     struct runner *runner = lane->runner;
@@ -89,6 +95,8 @@ static int open_thread(struct lane *lane, struct stream_thread **thread, struct 
         .thread = lane->number,
         .threads = runner->lane_count,
         .stay = runner->config.stay,
+        .stopping = lane_is_stopping,
+        .self = lane,
         .ends = runner->inputs.list,
         .end_count = runner->inputs.count,
     };
@@ -164,7 +172,7 @@ static int run_lane(struct lane *lane, struct err *err)
 {
     struct stream_thread *thread;
     if (open_thread(lane, &thread, err)) {
-        return -1;
+        return err->class == ERR_RETRY && lane_is_stopping(lane) ? 0 : -1; /* it was stopped before it did anything */
     }
     set_thread(lane, thread);
     int result = run_rounds(lane, err);
@@ -274,7 +282,7 @@ static int prepare(struct runner *runner, struct err *err)
     if (slot_open(runner->config.state_directory, runner->config.settings.id, runner->config.instance, &runner->slot,
                   err) ||
         topic_plan_make(runner->graph, &runner->config.settings, runner->config.transport, runner->config.embedded,
-                        false, &runner->plan, err) ||
+                        false, runner->config.stopped, &runner->plan, err) ||
         generation_mark(runner->plan, runner->config.transport, &runner->clock, err)) {
         return -1;
     }

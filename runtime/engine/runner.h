@@ -19,6 +19,7 @@ struct runner_config {
     const char *instance;        /* --instance NAME, or NULL: first free slot */
     bool stay;
     bool until_end;
+    bool (*stopped)(void); /* asked while opening waits for topics; may be NULL */
 };
 
 struct runner_worker_status {
@@ -32,7 +33,8 @@ struct runner_worker_status {
     int64_t restore_remaining;
 };
 
-/* Loads the script once to describe it, plans and creates topics, takes a slot, starts the threads. */
+/* Loads the script once to describe it, plans and creates topics, takes a slot, starts the threads. ERR_RETRY: it was
+ * stopped while it waited for topics, and nothing was begun. */
 int runner_open(const struct runner_config *config, struct runner **runner, struct err *err);
 /* Waits until the threads have ended: by runner_stop, by until_end, or by a fatal error (then -1). `timeout_ms` < 0:
  * for ever. *ended false: the timeout passed. */

@@ -55,6 +55,12 @@ static void wake(void *self)
     pthread_mutex_unlock(&thread->wake_lock);
 }
 
+static bool is_stopping(void *self)
+{
+    const struct stream_thread *thread = self;
+    return thread->config.stopping && thread->config.stopping(thread->config.self);
+}
+
 static int open_session(struct stream_thread *thread, struct err *err)
 {
     const struct app_settings *settings = thread->config.settings;
@@ -71,6 +77,7 @@ static int open_session(struct stream_thread *thread, struct err *err)
         .self = thread,
         .assigned = stream_thread_on_assigned,
         .revoked = stream_thread_on_revoked,
+        .stopping = is_stopping,
     };
     config.subscriptions = topic_plan_subscriptions(thread->config.plan, &config.subscription_count);
     struct session *session;

@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 #define CHANGELOG_DELETE_RETENTION_MS ((int64_t)7 * 24 * 60 * 60 * 1000)
-#define WAIT_MS 1000
+#define WAIT_ROUNDS 10 /* between two looks for a topic that is waited for */
+#define WAIT_ROUND_MS 100
 
 /* Brokers as the settings name them, for commands in messages; NULL: not there. */
 static const char *find_brokers(const struct app_settings *settings)
@@ -42,6 +43,18 @@ static int look_all(struct topic_plan *plan, const struct plan_request *request,
     return 0;
 }
 
+static int wait_for_topic(const struct plan_request *request, const char *topic, struct err *err)
+{
+    for (int i = 0; i < WAIT_ROUNDS; i++) {
+        if (request->stopped != NULL && request->stopped()) {
+            return err_set(err, ERR_RETRY, ERR_TOPIC, "Waiting for the topic \"%s\" was ended before it existed.",
+                           topic);
+        }
+        clock_sleep_ms(WAIT_ROUND_MS);
+    }
+    return 0;
+}
+
 int topic_create_look(struct topic_plan *plan, const struct plan_request *request, struct err *err)
 {
     const char *missing;
@@ -50,8 +63,7 @@ int topic_create_look(struct topic_plan *plan, const struct plan_request *reques
     }
     while (missing != NULL && request->settings->wait_for_topics && !request->dry_run) {
         log_event(LOG_INFO, "waiting for a topic that does not exist yet", log_text("topic", missing));
-        clock_sleep_ms(WAIT_MS);
-        if (look_all(plan, request, &missing, err) != 0) {
+        if (wait_for_topic(request, missing, err) != 0 || look_all(plan, request, &missing, err) != 0) {
             return -1;
         }
     }

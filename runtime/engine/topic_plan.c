@@ -249,9 +249,9 @@ static int make(struct topic_plan *plan, const struct plan_request *request, str
 }
 
 int topic_plan_make(const struct graph *graph, const struct app_settings *settings, struct transport *transport,
-                    bool create, bool dry_run, struct topic_plan **plan, struct err *err)
+                    bool create, bool dry_run, bool (*stopped)(void), struct topic_plan **plan, struct err *err)
 {
-    struct plan_request request = {graph, settings, transport, create, dry_run};
+    struct plan_request request = {graph, settings, transport, create, dry_run, stopped};
     struct topic_plan *made = memory_alloc(sizeof *made);
     made->texts.chunk_size = 4096;
     made->subtopology_count = graph_subtopology_count(graph);

@@ -27,9 +27,10 @@ struct topic_plan;
  * inputs of the sub-topology that writes it; changelog: as the sub-topology), checks co-partitioned inputs, and creates
  * what may be created: internal topics always; inputs and outputs on the embedded log (`create` true) or with
  * create_topics. A missing topic otherwise: ERR_TOPIC naming it and the `tidemill topics create` command. Existing
- * internal topics with wrong settings: ERR_TOPIC naming them. */
+ * internal topics with wrong settings: ERR_TOPIC naming them. With wait_for_topics it waits for missing ones until
+ * `stopped` (may be NULL) says so: ERR_RETRY. */
 int topic_plan_make(const struct graph *graph, const struct app_settings *settings, struct transport *transport,
-                    bool create, bool dry_run, struct topic_plan **plan, struct err *err);
+                    bool create, bool dry_run, bool (*stopped)(void), struct topic_plan **plan, struct err *err);
 void topic_plan_free(struct topic_plan *plan);
 
 int topic_plan_count(const struct topic_plan *plan);

@@ -55,6 +55,7 @@ struct plan_request {
     struct transport *transport;
     bool create;
     bool dry_run;
+    bool (*stopped)(void); /* ends the wait for missing topics; may be NULL */
 };
 
 struct plan_entry *topic_plan_entry(const struct topic_plan *plan, const char *name); /* NULL: none */

@@ -89,6 +89,9 @@ struct session_config {
     void *self;
     int (*assigned)(void *self, const struct assigned *list, size_t count, struct err *err);
     int (*revoked)(void *self, const struct assigned *list, size_t count, bool lost, struct err *err);
+    /* Whether the session is going to be closed: then no call waits for a server any more, it ends with ERR_RETRY. May
+     * be NULL. */
+    bool (*stopping)(void *self);
 };
 
 struct reader_config {
@@ -132,6 +135,7 @@ struct transport_class {
                                size_t count, struct err *err);
 
     /* ---- one stream thread ---- */
+    /* Waits for the coordinator, a bounded time: ERR_RETRY and ERR_UNREACHABLE after it. */
     int (*session_open)(struct transport *transport, const struct session_config *config, struct session **session,
                         struct err *err);
     /* Calls revoked for what is still assigned, leaves the group (unless `stay`), drops what is uncommitted. */

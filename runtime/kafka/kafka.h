@@ -15,7 +15,7 @@ struct kafka_config {
     struct option_list properties;
     const char *client_id;     /* NULL: "tidemill" */
     const struct clock *clock; /* NULL: the system's */
-    int64_t start_timeout_ms;  /* how long the brokers may stay silent now; 0: 30 s */
+    int64_t start_timeout_ms;  /* how long brokers and coordinators may stay silent at the start; 0: 30 s */
 };
 
 /* Connects. ERR_CONFIG: a property is refused or has a bad value; ERR_UNREACHABLE: no broker answered in time;

@@ -106,8 +106,7 @@ static int open_admin(struct kafka_transport *transport, const struct kafka_conf
     if (transport->admin == NULL) {
         return -1;
     }
-    int64_t timeout = config->start_timeout_ms > 0 ? config->start_timeout_ms : START_TIMEOUT_MS;
-    return kafka_admin_reach(transport, timeout, err);
+    return kafka_admin_reach(transport, transport->start_timeout_ms, err);
 }
 
 int kafka_open(const struct kafka_config *config, struct transport **opened, struct err *err)
@@ -116,6 +115,7 @@ int kafka_open(const struct kafka_config *config, struct transport **opened, str
     transport->base.class = &kafka_class;
     transport->clock = config->clock != NULL ? *config->clock : CLOCK_SYSTEM;
     transport->client_id = memory_copy_text(config->client_id != NULL ? config->client_id : "tidemill");
+    transport->start_timeout_ms = config->start_timeout_ms > 0 ? config->start_timeout_ms : START_TIMEOUT_MS;
     pthread_mutex_init(&transport->lock, NULL);
     transport->log = kafka_log_new(&transport->clock);
     transport->watchdog = kafka_watchdog_new(&transport->clock, kafka_admin_answers, transport);

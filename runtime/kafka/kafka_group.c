@@ -44,9 +44,10 @@ int kafka_group_committed_list(struct session *session, rd_kafka_topic_partition
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             return 0;
         }
-        if (!kafka_error_transient(code)) {
-            return kafka_error_set(err, ERR_FATAL, code, NULL, "The committed offsets of the group %s can't be read",
-                                   session->app);
+        bool transient = kafka_error_transient(code);
+        if (!transient || kafka_session_stopping(session)) {
+            return kafka_error_set(err, transient ? ERR_RETRY : ERR_FATAL, code, NULL,
+                                   "The committed offsets of the group %s can't be read", session->app);
         }
         if (kafka_now_ms(session->transport) - told >= COMMITTED_MS) {
             told = kafka_now_ms(session->transport);
@@ -198,7 +199,7 @@ static int place_without_commit(struct session *session, rd_kafka_topic_partitio
     }
     int result = 0;
     while (asked->cnt > 0 && (result = kafka_admin_offsets(session->transport, session->consumer, asked, err)) != 0 &&
-           err->class == ERR_RETRY) {
+           err->class == ERR_RETRY && !kafka_session_stopping(session)) {
         log_event(LOG_WARN, "The first offsets of new partitions can't be read yet.", log_text("reason", err->text));
     }
     for (size_t i = 0; result == 0 && i < session->input_count; i++) {

@@ -81,7 +81,8 @@ struct kafka_transport {
     struct clock clock;
     struct kafka_log *log;
     struct kafka_watchdog *watchdog;
-    rd_kafka_t *admin; /* reads uncommitted, so that it sees high watermarks */
+    int64_t start_timeout_ms; /* how long brokers and coordinators may stay silent at the start */
+    rd_kafka_t *admin;        /* reads uncommitted, so that it sees high watermarks */
     struct kafka_client *admin_client;
     pthread_mutex_t lock; /* of names */
     struct option_list names;
@@ -266,7 +267,8 @@ struct kafka_producer {
     bool transactional;
     char *transactional_id;
     enum kafka_producer_state state;
-    int64_t failed; /* records since the last commit that were not delivered (P13) */
+    bool initializing; /* the coordinator has not answered yet */
+    int64_t failed;    /* records since the last commit that were not delivered (P13) */
     rd_kafka_resp_err_t failed_code;
     struct output *failed_output;
     int32_t failed_partition;
@@ -335,6 +337,7 @@ int kafka_session_open(struct transport *transport, const struct session_config 
 void kafka_session_close(struct session *session);
 int kafka_session_poll(struct session *session, int timeout_ms, struct err *err);
 void kafka_session_wake(struct session *session);
+bool kafka_session_stopping(const struct session *session); /* nothing is worth waiting for any more */
 
 /* The rebalance callback. */
 void kafka_group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,

@@ -11,7 +11,8 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 
-#define INIT_ROUND_MS 5000
+#define INIT_ROUND_MS 500  /* between two looks whether the session is to be closed */
+#define INIT_AGAIN_MS 5000 /* of a session that is open: the next call goes on where this one gave up */
 #define ABORT_AT_CLOSE_MS 5000
 #define COMMIT_LIMIT_MS 300000 /* without a max.poll.interval.ms */
 #define FLUSH_EXTRA_MS 10000   /* deliveries are reported at the latest so long after their own timeout */
@@ -41,27 +42,36 @@ static int broken(struct kafka_producer *producer, rd_kafka_resp_err_t code, con
 
 /* ---- opening ---- */
 
-/* Fences whoever used the id before, and ends what they left open. Brokers that are away are waited for. */
-static int init_transactions(struct session *session, struct err *err)
+/* Whether the coordinator is to be asked again; else the error is told. */
+static bool ask_again(struct session *session, rd_kafka_error_t *error, int64_t until, struct err *err)
 {
     struct kafka_producer *producer = &session->producer;
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    bool transient =
+        rd_kafka_error_is_retriable(error) || (kafka_error_transient(code) && !rd_kafka_error_is_fatal(error));
+    if (transient && kafka_now_ms(session->transport) < until && !kafka_session_stopping(session)) {
+        return true;
+    }
+    producer->initializing = transient;
+    kafka_error_set(err, transient ? ERR_RETRY : ERR_FATAL, code, rd_kafka_error_string(error),
+                    "The transactional producer %s can't be initialized%s", producer->transactional_id,
+                    transient ? ", its coordinator does not answer" : "");
+    return false;
+}
+
+/* Fences whoever used the id before, and ends what they left open. A coordinator that is away is waited for. */
+static int init_transactions(struct session *session, int64_t limit_ms, struct err *err)
+{
+    struct kafka_producer *producer = &session->producer;
+    int64_t until = kafka_now_ms(session->transport) + limit_ms;
     FAILPOINT(INIT);
     for (;;) {
         rd_kafka_error_t *error = rd_kafka_init_transactions(producer->rk, INIT_ROUND_MS);
         if (error == NULL) {
+            producer->initializing = false;
             return 0;
         }
-        rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-        bool again =
-            rd_kafka_error_is_retriable(error) || (kafka_error_transient(code) && !rd_kafka_error_is_fatal(error));
-        if (!again) {
-            kafka_error_set(err, ERR_FATAL, code, rd_kafka_error_string(error),
-                            "The transactional producer %s can't be initialized", producer->transactional_id);
-        } else {
-            log_event(LOG_WARN, "The transactional producer is not ready yet.",
-                      log_text("transactional_id", producer->transactional_id),
-                      log_text("reason", rd_kafka_error_string(error)));
-        }
+        bool again = ask_again(session, error, until, err);
         rd_kafka_error_destroy(error);
         if (!again) {
             return -1;
@@ -69,17 +79,23 @@ static int init_transactions(struct session *session, struct err *err)
     }
 }
 
-static int start(struct session *session, struct err *err)
+static int make_client(struct session *session, struct err *err)
 {
     struct kafka_producer *producer = &session->producer;
     struct kafka_client_options options = {.role = KAFKA_PRODUCER,
                                            .transactional_id = producer->transactional_id,
                                            .transaction_timeout_ms = session->config.commit_timeout_ms};
     producer->rk = kafka_conf_client(&producer->client, &options, err);
-    if (producer->rk == NULL) {
+    return producer->rk != NULL ? 0 : -1;
+}
+
+static int start(struct session *session, int64_t limit_ms, struct err *err)
+{
+    struct kafka_producer *producer = &session->producer;
+    if (producer->rk == NULL && make_client(session, err) != 0) {
         return -1;
     }
-    if (producer->transactional && init_transactions(session, err) != 0) {
+    if (producer->transactional && init_transactions(session, limit_ms, err) != 0) {
         return -1;
     }
     producer->state = PRODUCER_IDLE;
@@ -121,7 +137,7 @@ int kafka_producer_open(struct session *session, struct err *err)
     kafka_client_init(&producer->client, session->transport, session, name);
     producer->transactional = session->config.transactional;
     producer->transactional_id = producer->transactional ? make_id(session) : NULL;
-    return start(session, err);
+    return start(session, session->transport->start_timeout_ms, err);
 }
 
 /* The records of the transaction are given up; nothing waits for the next one. */
@@ -382,10 +398,12 @@ int kafka_producer_recover(struct session *session, struct err *err)
     if (fatal != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return kafka_error_set(err, ERR_FENCED, fatal, reason, "Another process has taken the place of this one");
     }
-    log_event(LOG_WARN, "The producer is made anew.", log_text("client", producer->client.name));
-    stop(producer);
+    if (!producer->initializing) {
+        log_event(LOG_WARN, "The producer is made anew.", log_text("client", producer->client.name));
+        stop(producer);
+    }
     producer->state = PRODUCER_BROKEN;
-    if (start(session, err) != 0) {
+    if (start(session, INIT_AGAIN_MS, err) != 0) {
         return -1;
     }
     forget_records(producer, false);

@@ -121,6 +121,11 @@ int kafka_session_open(struct transport *base, const struct session_config *conf
     return 0;
 }
 
+bool kafka_session_stopping(const struct session *session)
+{
+    return session->config.stopping != NULL && session->config.stopping(session->config.self);
+}
+
 static bool is_member(struct session *session)
 {
     rd_kafka_consumer_group_metadata_t *metadata = kafka_group_metadata(session);

@@ -127,7 +127,7 @@ static double run(struct transport *transport, struct program *program, const ch
     struct topic_plan *plan;
     const struct app_settings *settings = program->class->settings(instance);
     struct graph *graph = program->class->graph(instance);
-    must(topic_plan_make(graph, settings, transport, true, false, &plan, &err), &err);
+    must(topic_plan_make(graph, settings, transport, true, false, NULL, &plan, &err), &err);
     struct stream_thread_config config = {
         .settings = settings,
         .program = program,

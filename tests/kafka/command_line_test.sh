@@ -22,6 +22,19 @@ test_topics() {
     await sh -c "! '$PROGRAM' topics describe $t"
 }
 
+test_a_signal_ends_waiting_for_topics() {
+    local t
+    t=$(topic waiting)
+    cat > wait.lua <<END
+local app = require('tidemill').app { id = "$t", wait_for_topics = true }
+app:stream("$t"):to("$t")
+END
+    "$PROGRAM" run wait.lua > log 2>&1 &
+    await grep -q "waiting for a topic that does not exist yet" log
+    kill $!
+    status 0 wait $!
+}
+
 test_what_goes_in_comes_out() {
     local t
     t=$(topic round)

@@ -83,8 +83,8 @@ static inline void scene_prepare(struct graph *(*build)(void), int32_t partition
     scene.transport->class = &scene.class;
     scene.settings.partitions = partitions;
     ck_assert_msg(fake_load(&fake_program, &scene.described, &scene.err) == 0, "%s", scene.err.text);
-    ck_assert_msg(topic_plan_make(scene.described->graph, &scene.settings, scene.transport, true, false, &scene.plan,
-                                  &scene.err) == 0,
+    ck_assert_msg(topic_plan_make(scene.described->graph, &scene.settings, scene.transport, true, false, NULL,
+                                  &scene.plan, &scene.err) == 0,
                   "%s", scene.err.text);
 }
 

@@ -402,6 +402,54 @@ START_TEST(a_thread_that_is_stuck_is_not_healthy)
 }
 END_TEST
 
+/* A coordinator that does not answer, until nobody wants its answer any more. */
+static int open_in_vain(struct transport *transport, const struct session_config *config, struct session **session,
+                        struct err *err)
+{
+    if (!config->stopping) {
+        return app.original->session_open(transport, config, session, err); /* marks the changelogs */
+    }
+    __atomic_store_n(&held, 1, __ATOMIC_RELEASE);
+    while (!config->stopping(config->self)) {
+        clock_sleep_ms(1);
+    }
+    return err_set(err, ERR_RETRY, ERR_UNREACHABLE, "Nobody answers.");
+}
+
+START_TEST(a_stop_ends_what_waits_for_the_coordinator)
+{
+    open_app();
+    held = 0;
+    app.class.session_open = open_in_vain;
+    struct runner *runner = open_runner(false);
+    while (!__atomic_load_n(&held, __ATOMIC_ACQUIRE)) {
+        clock_sleep_ms(1);
+    }
+    close_runner(runner);
+    close_app();
+}
+END_TEST
+
+static int open_never(struct transport *transport, const struct session_config *config, struct session **session,
+                      struct err *err)
+{
+    return config->stopping ? err_set(err, ERR_RETRY, ERR_UNREACHABLE, "Nobody answers.")
+                            : app.original->session_open(transport, config, session, err);
+}
+
+START_TEST(a_coordinator_that_never_answers_at_the_start_ends_the_app)
+{
+    open_app();
+    app.class.session_open = open_never;
+    struct runner *runner = open_runner(false);
+    bool ended;
+    ck_assert_int_eq(runner_wait(runner, -1, &ended, &app.err), -1);
+    ck_assert_int_eq(err_exit_status(app.err.code), 4);
+    runner_close(runner);
+    close_app();
+}
+END_TEST
+
 /* ---- status ---- */
 
 static uint32_t looking;
@@ -545,6 +593,7 @@ UNIT_MAIN("runner", until_end_drains_repartition_topics_and_ends, until_end_ends
           until_end_ends_with_more_threads_than_partitions, until_end_ends_where_retention_has_taken_everything,
           until_end_ends_where_the_inputs_ended_although_more_comes, stops_and_starts_lose_and_repeat_nothing,
           a_thread_that_fails_ends_all_with_its_error, a_drain_that_takes_too_long_is_told,
-          a_thread_that_is_stuck_is_not_healthy, status_is_read_while_everything_moves,
+          a_thread_that_is_stuck_is_not_healthy, a_stop_ends_what_waits_for_the_coordinator,
+          a_coordinator_that_never_answers_at_the_start_ends_the_app, status_is_read_while_everything_moves,
           ready_once_every_worker_runs_and_each_is_listed, two_processes_share_the_partitions_and_one_takes_over,
           an_instance_that_runs_is_refused, a_thread_that_can_not_open_ends_all)

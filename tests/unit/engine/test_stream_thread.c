@@ -216,7 +216,7 @@ static void open_threads(struct scene *scene, int count)
     };
     ck_assert_int_eq(memory_transport_open(&memory, &scene->transport, &err), 0);
     ck_assert_msg(fake_load(&fake_program, &scene->described, &err) == 0, "%s", err.text);
-    ck_assert_msg(topic_plan_make(scene->described->graph, &scene->settings, scene->transport, true, false,
+    ck_assert_msg(topic_plan_make(scene->described->graph, &scene->settings, scene->transport, true, false, NULL,
                                   &scene->plan, &err) == 0,
                   "%s", err.text);
     for (int i = 0; i < count; i++) {

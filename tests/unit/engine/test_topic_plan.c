@@ -49,9 +49,21 @@ static struct topic_info found(const char *topic)
     return info;
 }
 
+static int looks_left = -1;  /* until waiting is to end; negative: it is not */
+static const char *arriving; /* a topic that is made with the first look; NULL: none */
+
+static bool stopped(void)
+{
+    if (arriving) {
+        have(arriving, 1);
+        arriving = NULL;
+    }
+    return looks_left >= 0 && looks_left-- == 0;
+}
+
 static int make_with(bool create, bool dry_run)
 {
-    return topic_plan_make(graph, &settings, transport, create, dry_run, &plan, &err);
+    return topic_plan_make(graph, &settings, transport, create, dry_run, stopped, &plan, &err);
 }
 
 /* As on Kafka: only internal topics are created. */
@@ -133,6 +145,32 @@ START_TEST(a_missing_topic_is_named_with_its_command)
     build_assert_contains(err.text, "\"orders\" (read at p.lua:1)");
     build_assert_contains(err.text, "`tidemill topics create orders --partitions 5 --brokers broker:9092`");
     build_assert_contains(err.text, "`tidemill topics create out --partitions 5 --brokers broker:9092`");
+    end();
+}
+END_TEST
+
+START_TEST(missing_topics_are_waited_for)
+{
+    begin();
+    settings.wait_for_topics = true;
+    build_source(graph, "orders", "p.lua:1");
+    arriving = "orders";
+    make();
+    ck_assert(topic_plan_find(plan, "orders")->exists);
+    end();
+}
+END_TEST
+
+START_TEST(waiting_for_topics_can_be_ended)
+{
+    begin();
+    settings.wait_for_topics = true;
+    build_source(graph, "orders", "p.lua:1");
+    build_finish(graph);
+    looks_left = 2;
+    ck_assert_int_eq(make_with(false, false), -1);
+    ck_assert_int_eq(err.class, ERR_RETRY);
+    build_assert_contains(err.text, "Waiting for the topic \"orders\" was ended");
     end();
 }
 END_TEST
@@ -504,14 +542,15 @@ START_TEST(a_failing_transport_is_reported)
 END_TEST
 
 UNIT_MAIN("topic_plan", internal_topics_follow_the_inputs, wishes_of_the_script_win,
-          a_missing_topic_is_named_with_its_command, nothing_is_created_when_something_is_missing,
-          the_embedded_log_creates_what_is_missing, create_topics_creates_on_kafka_too, a_dry_run_creates_nothing,
-          joined_topics_must_have_equal_counts, a_repartitioned_side_takes_the_others_count,
-          two_repartitioned_sides_take_the_larger_count, a_side_that_is_known_later_counts_too,
-          subtopologies_that_feed_each_other_get_counts, a_changed_count_is_refused_where_state_is,
-          a_changed_count_is_taken_where_no_state_is, a_changelog_must_be_compacted,
-          a_repartition_topic_must_keep_its_records, existing_internal_topics_are_used_again,
-          readers_are_found_by_name_and_pattern, patterns_of_two_readers_may_not_meet,
-          internal_topics_are_not_taken_by_a_pattern, a_global_table_is_not_subscribed,
-          reset_policies_come_from_script_and_settings, the_dead_letter_topic_is_planned_where_it_may_be_needed,
-          a_topic_in_between_is_input_and_written, a_failing_transport_is_reported)
+          a_missing_topic_is_named_with_its_command, missing_topics_are_waited_for, waiting_for_topics_can_be_ended,
+          nothing_is_created_when_something_is_missing, the_embedded_log_creates_what_is_missing,
+          create_topics_creates_on_kafka_too, a_dry_run_creates_nothing, joined_topics_must_have_equal_counts,
+          a_repartitioned_side_takes_the_others_count, two_repartitioned_sides_take_the_larger_count,
+          a_side_that_is_known_later_counts_too, subtopologies_that_feed_each_other_get_counts,
+          a_changed_count_is_refused_where_state_is, a_changed_count_is_taken_where_no_state_is,
+          a_changelog_must_be_compacted, a_repartition_topic_must_keep_its_records,
+          existing_internal_topics_are_used_again, readers_are_found_by_name_and_pattern,
+          patterns_of_two_readers_may_not_meet, internal_topics_are_not_taken_by_a_pattern,
+          a_global_table_is_not_subscribed, reset_policies_come_from_script_and_settings,
+          the_dead_letter_topic_is_planned_where_it_may_be_needed, a_topic_in_between_is_input_and_written,
+          a_failing_transport_is_reported)

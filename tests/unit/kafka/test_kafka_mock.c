@@ -31,6 +31,7 @@ struct scene {
     struct session *session;
     struct output *output;
     size_t inputs;
+    bool stopping;
 };
 
 static void open_scene(struct scene *scene)
@@ -68,6 +69,11 @@ static int on_revoked(void *self, const struct assigned *list, size_t count, boo
     return 0;
 }
 
+static bool is_stopping(void *self)
+{
+    return ((struct scene *)self)->stopping;
+}
+
 static int open_session(struct scene *scene, const char *app)
 {
     struct subscription subscription = {TOPIC, RESET_EARLIEST};
@@ -81,7 +87,8 @@ static int open_session(struct scene *scene, const char *app)
                                     .max_poll_interval_ms = 60000,
                                     .self = scene,
                                     .assigned = on_assigned,
-                                    .revoked = on_revoked};
+                                    .revoked = on_revoked,
+                                    .stopping = is_stopping};
     if (scene->class->session_open(scene->transport, &config, &scene->session, &err) != 0) {
         return -1;
     }
@@ -240,6 +247,54 @@ START_TEST(an_id_that_may_not_be_used_is_said_at_the_start)
 }
 END_TEST
 
+/* As often as it is asked. */
+static void coordinator_is_away(struct scene *scene)
+{
+    for (int i = 0; i < 1000; i++) {
+        rd_kafka_mock_push_request_errors(scene->cluster, API_INIT_PRODUCER_ID, 1,
+                                          RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE);
+    }
+}
+
+START_TEST(a_coordinator_that_is_away_is_waited_for_a_bounded_time)
+{
+    struct scene scene;
+    open_scene(&scene);
+    kafka_transport(scene.transport)->start_timeout_ms = 100;
+    coordinator_is_away(&scene);
+    ck_assert_int_eq(open_session(&scene, NULL), -1);
+    ck_assert_int_eq(err.class, ERR_RETRY);
+    ck_assert_int_eq(err_exit_status(err.code), 4);
+    ck_assert_ptr_nonnull(strstr(err.text, "its coordinator does not answer"));
+    rd_kafka_mock_clear_request_errors(scene.cluster, API_INIT_PRODUCER_ID);
+    kafka_transport(scene.transport)->start_timeout_ms = PATIENCE_MS;
+    ck_assert_int_eq(open_session(&scene, NULL), 0);
+    close_scene(&scene);
+}
+END_TEST
+
+START_TEST(who_is_to_end_does_not_wait_for_a_coordinator)
+{
+    struct scene scene;
+    open_scene(&scene);
+    ck_assert_int_eq(open_session(&scene, NULL), 0);
+    coordinator_is_away(&scene);
+    scene.stopping = true;
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(scene.class->recover(scene.session, &err), -1);
+        ck_assert_int_eq(err.class, ERR_RETRY);
+        ck_assert_int_eq(err.code, ERR_UNREACHABLE);
+    }
+    scene.stopping = false;
+    rd_kafka_mock_clear_request_errors(scene.cluster, API_INIT_PRODUCER_ID);
+    while (scene.class->recover(scene.session, &err) != 0) {
+        ck_assert_msg(err.class == ERR_RETRY, "%s", err.text);
+    }
+    commit_well(&scene);
+    close_scene(&scene);
+}
+END_TEST
+
 START_TEST(a_member_that_was_evicted_is_fenced_and_its_transaction_aborted_P4)
 {
     static const rd_kafka_resp_err_t refusals[] = {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
@@ -272,5 +327,6 @@ END_TEST
 UNIT_MAIN("kafka mock", an_end_that_was_sent_twice_has_an_unknown_outcome_P6,
           an_abort_that_was_sent_twice_has_an_unknown_outcome_P6, a_fatal_producer_is_recovered,
           records_that_can_never_be_written_stop_the_thread_and_can_be_aborted, what_heals_by_itself_is_not_seen,
-          an_id_that_may_not_be_used_is_said_at_the_start,
+          an_id_that_may_not_be_used_is_said_at_the_start, a_coordinator_that_is_away_is_waited_for_a_bounded_time,
+          who_is_to_end_does_not_wait_for_a_coordinator,
           a_member_that_was_evicted_is_fenced_and_its_transaction_aborted_P4)
