@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-#define APPLICATION_ID 0x544d4431u /* "TMD1" */
-
 /* Deleting a blob means to visit all its pages, so a commit deletes only a few more than it adds. */
 #define DELETED_PER_COMMIT 3
 
@@ -35,7 +33,7 @@ int delta_log_open(struct delta_log *log, const char *directory, struct database
                    enum database_role role, bool *made, struct err *err)
 {
     *log = (struct delta_log){.wal_pages = 0};
-    identity->application_id = APPLICATION_ID;
+    identity->application_id = DELTA_LOG_APPLICATION_ID;
     identity->schema = SQL_DELTAS_SCHEMA;
     char *path = memory_format("%s/%s", directory, DELTA_LOG_FILE);
     int failed = database_open(&log->database, path, identity, role, made, err);

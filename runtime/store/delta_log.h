@@ -8,6 +8,7 @@
 #include "store/database.h"
 
 #define DELTA_LOG_FILE "deltas.db"
+#define DELTA_LOG_APPLICATION_ID 0x544d4431u /* "TMD1" */
 
 struct delta_log {
     struct database database;

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define APPLICATION_ID 0x544d5231u /* "TMR1" */
-
 /* Statements with the table's name in them. */
 static int prepare_for(struct rows *rows, const struct rows_store *store, const char *format, sqlite3_stmt **statement,
                        struct err *err)
@@ -81,7 +79,10 @@ static int read_stores(struct rows *rows, sqlite3_stmt *statement, struct err *e
         }
         const char *name = (const char *)sqlite3_column_text(statement, 1);
         struct rows_store *store = remember(rows, sqlite3_column_int64(statement, 0), name != NULL ? name : "");
-        store->kind = (enum store_kind)sqlite3_column_int(statement, 2);
+        int kind = sqlite3_column_int(statement, 2);
+        store->kind = (enum store_kind)(kind & SQL_KIND_MASK);
+        store->by_key = (kind & SQL_KIND_BY_KEY) != 0;
+        store->headers = (kind & SQL_KIND_HEADERS) != 0;
         store->hash = (uint64_t)sqlite3_column_int64(statement, 3);
         store->since = sqlite3_column_int64(statement, 4);
         store->expired = (uint64_t)sqlite3_column_int64(statement, 5);
@@ -118,11 +119,16 @@ static int load_state(struct rows *rows, struct err *err)
     return failed;
 }
 
+int rows_load(struct rows *rows, struct err *err)
+{
+    return load_state(rows, err) != 0 || load_stores(rows, err) != 0 ? -1 : 0;
+}
+
 int rows_open(struct rows *rows, const char *directory, struct database_identity *identity, enum database_role role,
               bool *made, struct err *err)
 {
     *rows = (struct rows){.merged = 0};
-    identity->application_id = APPLICATION_ID;
+    identity->application_id = ROWS_APPLICATION_ID;
     identity->schema = SQL_ROWS_SCHEMA;
     char *path = memory_format("%s/%s", directory, ROWS_FILE);
     int failed = database_open(&rows->database, path, identity, role, made, err);
@@ -130,7 +136,7 @@ int rows_open(struct rows *rows, const char *directory, struct database_identity
     if (failed != 0) {
         return -1;
     }
-    if (load_state(rows, err) != 0 || load_stores(rows, err) != 0) {
+    if (rows_load(rows, err) != 0) {
         rows_close(rows);
         return -1;
     }
@@ -202,7 +208,8 @@ static int add_store(struct rows *rows, const struct store_spec *spec, int64_t s
         return -1;
     }
     sqlite3_bind_text(statement, 1, spec->name, -1, SQLITE_STATIC);
-    sqlite3_bind_int(statement, 2, (int)spec->kind);
+    sqlite3_bind_int(statement, 2,
+                     (int)spec->kind | (spec->by_key ? SQL_KIND_BY_KEY : 0) | (spec->headers ? SQL_KIND_HEADERS : 0));
     sqlite3_bind_int64(statement, 3, (int64_t)spec->hash);
     sqlite3_bind_int64(statement, 4, seq);
     int failed = database_run(&rows->database, statement, err);

@@ -11,12 +11,15 @@
 #include "store/database.h"
 
 #define ROWS_FILE "rows.db"
+#define ROWS_APPLICATION_ID 0x544d5231u /* "TMR1" */
 #define ROWS_RANGE_KINDS 4
 
 struct rows_store {
     int64_t id;
     char *name;
     enum store_kind kind;
+    bool by_key; /* as in the spec */
+    bool headers;
     uint64_t hash;
     int64_t since;    /* entries in deltas up to this one belong to an earlier store of the same name */
     uint64_t expired; /* entries of earlier times are gone */
@@ -38,6 +41,7 @@ struct rows {
 
 int rows_open(struct rows *rows, const char *directory, struct database_identity *identity, enum database_role role,
               bool *made, struct err *err);
+int rows_load(struct rows *rows, struct err *err); /* of a database that is open: its state and list of stores */
 void rows_close(struct rows *rows);
 
 /* Makes the tables of new stores, as of delta `seq`, and drops those of stores that are no more. A store whose kind or

@@ -28,6 +28,11 @@
 #define SQL_LAST_DELTA "SELECT max(seq) FROM delta"
 #define SQL_DELETE_DELTAS "DELETE FROM delta WHERE seq IN (SELECT seq FROM delta WHERE seq <= ?1 ORDER BY seq LIMIT ?2)"
 
+/* What `kind` in the list of stores says besides the kind. */
+#define SQL_KIND_MASK 15
+#define SQL_KIND_BY_KEY 16
+#define SQL_KIND_HEADERS 32
+
 /* rows.db. `merged` is the last delta in it, `meta` that delta's. `timeless` has the keys of window and session stores
  * that are too short to begin with a time; they are loaded at opening and never expire. */
 #define SQL_ROWS_SCHEMA                                                                                                \
@@ -60,5 +65,20 @@
 #define SQL_RANGE_UP_TO "SELECT key, value, timestamp FROM %s WHERE key >= ?1 AND key < ?2 ORDER BY key"
 #define SQL_RANGE_DOWN "SELECT key, value, timestamp FROM %s WHERE key >= ?1 ORDER BY key DESC"
 #define SQL_RANGE_DOWN_TO "SELECT key, value, timestamp FROM %s WHERE key >= ?1 AND key < ?2 ORDER BY key DESC"
+
+/* Reading by somebody else (state_reader.c): what is not merged lies in a temporary table over the rows. */
+#define SQL_READER_SETTINGS "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0"
+#define SQL_READER_BEGIN "BEGIN"
+#define SQL_READER_SCHEMA                                                                                              \
+    "CREATE TABLE temp.unmerged (store INTEGER NOT NULL, key BLOB NOT NULL, value BLOB, timestamp INTEGER NOT NULL,"   \
+    " PRIMARY KEY (store, key)) WITHOUT ROWID"
+#define SQL_READER_PUT "INSERT OR REPLACE INTO temp.unmerged VALUES (?1, ?2, ?3, ?4)"
+#define SQL_READER_SCAN                                                                                                \
+    "SELECT key, value, timestamp FROM temp.unmerged WHERE store = ?1 AND value IS NOT NULL AND key >= ?2"             \
+    " UNION ALL SELECT key, value, timestamp FROM %s AS merged WHERE key >= ?2"                                        \
+    " AND NOT EXISTS (SELECT 1 FROM temp.unmerged WHERE store = ?1 AND key = merged.key)"                              \
+    " UNION ALL SELECT key, value, timestamp FROM timeless AS merged WHERE store = ?1 AND key >= ?2"                   \
+    " AND NOT EXISTS (SELECT 1 FROM temp.unmerged WHERE store = ?1 AND key = merged.key)"                              \
+    " ORDER BY 1"
 
 #endif
