@@ -77,6 +77,7 @@ void local_close(struct transport *transport)
     struct local *local = local_of(transport);
     local_maintenance_stop(local);
     local_db_close(&local->writer);
+    local_turn_close(&local->turn);
     local_db_close(&local->admin);
     for (size_t i = 0; i < local->name_count; i++) {
         free(local->names[i]);
@@ -101,6 +102,7 @@ int local_open(const struct local_config *config, struct transport **transport, 
 {
     struct local *local = memory_alloc(sizeof *local);
     local->base.class = &local_class;
+    local->turn = LOCAL_TURN_NONE;
     local->directory = log_directory(config->data);
     local->clock = config->clock != NULL ? config->clock : &system_clock;
     local->read_ahead = (size_t)or_default(config->read_ahead_bytes, READ_AHEAD_DEFAULT);

@@ -56,7 +56,12 @@ static int begin(struct local *local, struct err *err)
     if (open_writer(local, err) != 0) {
         return -1;
     }
-    return local_db_exec(&local->writer, SQL_BEGIN_WRITE, err);
+    local_turn_take(&local->turn, local->directory);
+    if (local_db_exec(&local->writer, SQL_BEGIN_WRITE, err) != 0) {
+        local_turn_give(&local->turn);
+        return -1;
+    }
+    return 0;
 }
 
 /* Writes the pages before the COMMIT, so that a full disk shows while nothing is decided yet (L7): what is left for the
@@ -88,8 +93,7 @@ static int commit_transaction(struct local *local, struct err *err)
     return err_wrap(err, "committing; whether it took place is not known yet");
 }
 
-/* Ends the transaction that begin began. */
-static int end(struct local *local, int result, struct err *err)
+static int end_transaction(struct local *local, int result, struct err *err)
 {
     if (result == 0) {
         result = flush_pages(local, err);
@@ -102,6 +106,14 @@ static int end(struct local *local, int result, struct err *err)
         local_db_close(&local->writer); /* opened anew for the next try */
     }
     return -1;
+}
+
+/* Ends what begin began. */
+static int end(struct local *local, int result, struct err *err)
+{
+    result = end_transaction(local, result, err);
+    local_turn_give(&local->turn);
+    return result;
 }
 
 int local_commit_begin(struct local *local, struct err *err)

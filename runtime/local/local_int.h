@@ -9,6 +9,7 @@
 #include "engine/transport.h"
 #include "local/local_db.h"
 #include "local/local_lock.h"
+#include "local/local_turn.h"
 
 #include <pthread.h>
 
@@ -37,9 +38,10 @@ struct local {
     bool writing;
     struct local_request *requests; /* in order of arrival */
     struct local_db writer;
-    bool broken;          /* the outcome of a COMMIT is unknown: `writer` must be closed and opened again */
-    int wal_pages;        /* length of the write-ahead log after the last commit */
-    int wal_checkpointed; /* how much of it the committing threads have copied into the file */
+    struct local_turn turn; /* among the processes that write */
+    bool broken;            /* the outcome of a COMMIT is unknown: `writer` must be closed and opened again */
+    int wal_pages;          /* length of the write-ahead log after the last commit */
+    int wal_checkpointed;   /* how much of it the committing threads have copied into the file */
     int64_t page_size;
 
     pthread_mutex_t admin_lock;
