@@ -25,6 +25,7 @@ struct pipeline {
     int keys;
     int goal_ns;
     void (*value)(int number, char *text, size_t size);
+    int per_ms; /* records in a millisecond of event time */
 };
 
 static void json_value(int number, char *text, size_t size)
@@ -49,19 +50,19 @@ static const struct pipeline pipelines[] = {
     {"pass-through, bytes",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):to('out')\n",
-     2000000, 100000, 100, json_value},
+     2000000, 100000, 100, json_value, 1},
     {"pass-through, JSON checked",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in'):to('out')\n",
-     2000000, 100000, 0, json_value},
+     2000000, 100000, 0, json_value, 1},
     {"filter on one JSON field",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in'):filter(function(k, v) return v.amount > 100 end):to('out')\n",
-     2000000, 100000, 300, json_value},
+     2000000, 100000, 300, json_value, 1},
     {"count, 1M keys",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():count { store = 'counts' }\n",
-     4000000, 1000000, 400, json_value},
+     4000000, 1000000, 400, json_value, 1},
     {"flights-like aggregate in Lua",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in'):group_by_key():aggregate { store = 'sums',\n"
@@ -72,7 +73,31 @@ static const struct pipeline pipelines[] = {
      "    else sum.delay = sum.delay + v.departure_delay\n"
      "      if v.departure_delay > 15 then sum.late = sum.late + 1 end end\n"
      "    return sum end }:to('out')\n",
-     1000000, 16, 2500, flight_value},
+     1000000, 16, 2500, flight_value, 1},
+    {"count, 100k keys",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():count { store = 'counts' }\n",
+     4000000, 100000, 0, json_value, 10},
+    {"tumbling count, 100k keys, 1m",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key()\n"
+     "  :windowed_by(tm.tumbling('1m')):count { store = 'counts' }\n",
+     4000000, 100000, 500, json_value, 10},
+    {"tumbling final, 100k keys, 1m",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key()\n"
+     "  :windowed_by(tm.tumbling('1m')):count { store = 'counts', emit = 'final' }:to('out')\n",
+     4000000, 100000, 0, json_value, 10},
+    {"hopping count, 5 windows",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key()\n"
+     "  :windowed_by(tm.hopping('5m', '1m')):count { store = 'counts' }\n",
+     2000000, 100000, 1500, json_value, 10},
+    {"sliding count, 10k keys",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key()\n"
+     "  :windowed_by(tm.sliding('10s')):count { store = 'counts' }\n",
+     500000, 10000, 0, json_value, 1},
 };
 
 static int64_t cpu_ns(void)
@@ -98,7 +123,7 @@ static void fill(struct transport *transport, const struct pipeline *pipeline)
         uint32_t random = (uint32_t)i * UINT32_C(2654435761);
         snprintf(key, sizeof(key), "key-%012u", random % (uint32_t)pipeline->keys);
         pipeline->value(i, value, sizeof(value));
-        struct record record = {.key = slice_text(key), .value = slice_text(value), .timestamp = i};
+        struct record record = {.key = slice_text(key), .value = slice_text(value), .timestamp = i / pipeline->per_ms};
         must(memory_transport_append(transport, "in", 0, &record, &err), &err);
     }
 }

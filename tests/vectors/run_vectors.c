@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/json.h"
@@ -345,8 +346,11 @@ static bool run_vector(struct run *run, struct slice vector)
     struct program *program;
     struct err err;
     run->count = 0;
-    snprintf(path, sizeof(path), "%s/topologies/%s", run->directory,
-             vector_name(&run->arena, vector_member(vector, "topology")));
+    const char *topology = vector_name(&run->arena, vector_member(vector, "topology"));
+    snprintf(path, sizeof(path), "%s/topologies/%s", run->directory, topology);
+    if (access(path, F_OK) != 0) { /* own vectors are about the same pipelines */
+        snprintf(path, sizeof(path), "%s/../topologies/%s", run->directory, topology);
+    }
     if (program_open(path, &operators_all, &program, &err)) {
         return fail(run, err.text);
     }
