@@ -41,6 +41,16 @@ static const struct operator* const list[] = {
     &operator_suppress,
     &operator_join_table,
     &operator_left_join_table,
+    &operator_stream_join,
+    &operator_stream_left_join,
+    &operator_stream_outer_join,
+    &operator_table_join,
+    &operator_table_left_join,
+    &operator_table_outer_join,
+    &operator_foreign_key,
+    &operator_foreign_key_response,
+    &operator_foreign_key_join,
+    &operator_foreign_key_left_join,
 };
 
 const struct operator_table operators_all = {list, sizeof(list) / sizeof(list[0])};

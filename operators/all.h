@@ -23,6 +23,10 @@ extern const struct operator operator_to_table, operator_to_stream;
 extern const struct operator operator_table_filter, operator_table_filter_not, operator_table_map_values;
 extern const struct operator operator_suppress;
 extern const struct operator operator_join_table, operator_left_join_table;
+extern const struct operator operator_stream_join, operator_stream_left_join, operator_stream_outer_join;
+extern const struct operator operator_table_join, operator_table_left_join, operator_table_outer_join;
+extern const struct operator operator_foreign_key, operator_foreign_key_response;
+extern const struct operator operator_foreign_key_join, operator_foreign_key_left_join;
 
 extern const struct operator_table operators_all;
 

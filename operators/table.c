@@ -44,8 +44,8 @@ void table_want_old(struct node *node)
         return;
     }
     table->old_wanted = true;
-    if (!table->store_name) {
-        table_want_old(node->parents[0]);
+    for (int i = 0; !table->store_name && i < node->parent_count; i++) {
+        table_want_old(node->parents[i]);
     }
 }
 
@@ -73,41 +73,39 @@ int table_read(struct node *node, struct slice key, struct table_row *row)
     return 0;
 }
 
-/* The nearest table above, or this one, that keeps its rows. */
-static struct node *keeper(struct node *node)
-{
-    while (!((struct table *)node->state)->store_name) {
-        node = node->parents[0];
-    }
-    return node;
-}
-
-/* Brings the keeper's value in `item` down to the table of `node`. */
-static bool derive(lua_State *L, struct node *node, struct item *item)
+static int get_stored(struct node *node, struct item *item, struct table_row *row, bool *dropped)
 {
     const struct table *table = node->state;
-    if (table->store_name) {
-        return true;
-    }
-    return derive(L, node->parents[0], item) && table->derive(L, node, item);
+    struct slice key;
+    *dropped = !flow_encode(node, item, &item->key, table->key_codec, &key);
+    return *dropped ? 0 : table_read(node, key, row);
 }
 
-int table_get(lua_State *L, struct node *node, struct item *item, bool *dropped)
+/* The parent's row, brought down to the table of `node`. */
+static int get_derived(lua_State *L, struct node *node, struct item *item, struct table_row *row, bool *dropped)
 {
-    struct node *from = keeper(node);
-    const struct table *table = from->state;
-    struct slice key;
-    struct table_row row;
-    *dropped = !flow_encode(node, item, &item->key, table->key_codec, &key);
-    if (*dropped) {
-        return 0;
-    }
-    if (table_read(from, key, &row)) {
+    const struct table *table = node->state;
+    if (table_get(L, node->parents[0], item, row, dropped)) {
         return -1;
     }
-    item->value = row.value;
-    *dropped = !derive(L, node, item);
+    if (!*dropped) {
+        struct item derived = *item;
+        derived.value = row->value;
+        *dropped = !table->derive(L, node, &derived);
+        row->value = derived.value;
+        row->found = !derived.value.null;
+    }
     return 0;
+}
+
+int table_get(lua_State *L, struct node *node, struct item *item, struct table_row *row, bool *dropped)
+{
+    const struct table *table = node->state;
+    *dropped = false;
+    if (table->get) {
+        return table->get(L, node, item, row, dropped);
+    }
+    return table->store_name ? get_stored(node, item, row, dropped) : get_derived(L, node, item, row, dropped);
 }
 
 /* ---- changes ---- */

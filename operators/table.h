@@ -12,6 +12,13 @@
 #include "operators/flow.h"
 #include "operators/held.h"
 
+/* A row of a table. */
+struct table_row {
+    bool found;
+    struct datum value;
+    int64_t timestamp; /* -1: there is none */
+};
+
 struct table {
     const char *store_name; /* NULL: rows are made from the parent's when somebody asks */
     struct store *store;
@@ -26,13 +33,9 @@ struct table {
     /* Windowed tables: where the row of a windowed key lies in the store; NULL: under the key itself. */
     struct slice (*place)(struct node *node, struct slice key);
     bool headers; /* values in the store begin with headers (engine/store_form.h) */
-};
-
-/* A row of a store. */
-struct table_row {
-    bool found;
-    struct datum value;
-    int64_t timestamp;
+    /* Tables whose rows are found otherwise, as those that are made of several others (joins): as table_get; or NULL.
+     */
+    int (*get)(lua_State *L, struct node *node, struct item *item, struct table_row *row, bool *dropped);
 };
 
 void table_bind(lua_State *L, struct node *node, int options, struct table *table);
@@ -48,9 +51,9 @@ void table_want_old(struct node *node);
 
 /* Row of an own store by the key's bytes. */
 int table_read(struct node *node, struct slice key, struct table_row *row);
-/* Value of the table's row for the item's key, through the tables above when it has no store; item->value is what came
- * out. 0; -1 on errors; *dropped true: a callback on the way failed and the policy dropped the item. */
-int table_get(lua_State *L, struct node *node, struct item *item, bool *dropped);
+/* The table's row for the item's key, through the tables above when it has no store. 0; -1 on errors; *dropped true: a
+ * callback on the way failed and the policy dropped the item. [-0, +any, e] */
+int table_get(lua_State *L, struct node *node, struct item *item, struct table_row *row, bool *dropped);
 /* Whether table_change looks at `before`. */
 static inline bool table_wants_before(const struct table *table)
 {

@@ -3,11 +3,13 @@
 #include <lauxlib.h>
 
 #include "dsl_checks_lua.h"
+#include "dsl_foreign_key_lua.h"
 #include "dsl_grouping_lua.h"
 #include "dsl_module_lua.h"
 #include "dsl_objects_lua.h"
 #include "dsl_processors_lua.h"
 #include "dsl_sources_lua.h"
+#include "dsl_stream_joins_lua.h"
 #include "dsl_streams_lua.h"
 #include "dsl_suppress_lua.h"
 #include "dsl_table_grouping_lua.h"
@@ -29,6 +31,8 @@ static const struct {
     {dsl_table_grouping_lua, sizeof(dsl_table_grouping_lua)},
     {dsl_suppress_lua, sizeof(dsl_suppress_lua)},
     {dsl_table_joins_lua, sizeof(dsl_table_joins_lua)},
+    {dsl_stream_joins_lua, sizeof(dsl_stream_joins_lua)},
+    {dsl_foreign_key_lua, sizeof(dsl_foreign_key_lua)},
     {dsl_windows_lua, sizeof(dsl_windows_lua)},
     {dsl_processors_lua, sizeof(dsl_processors_lua)},
     {dsl_module_lua, sizeof(dsl_module_lua)}, /* the last */

@@ -30,6 +30,65 @@ int32_t hash_partition(struct slice key, int32_t partitions)
     return (int32_t)(hash_murmur2(key) & 0x7fffffff) % partitions;
 }
 
+/* ---- MurmurHash3_x64_128 ---- */
+
+static const uint64_t murmur_low = 0x87c37b91114253d5u;
+static const uint64_t murmur_high = 0x4cf5ad432745937fu;
+
+static uint64_t load_u64_little(const unsigned char *at, size_t size)
+{
+    uint64_t word = 0;
+    for (size_t i = 0; i < size; i++) {
+        word |= (uint64_t)at[i] << (8 * i);
+    }
+    return word;
+}
+
+static uint64_t rotate(uint64_t word, int bits)
+{
+    return word << bits | word >> (64 - bits);
+}
+
+static uint64_t mix_low(uint64_t word)
+{
+    return rotate(word * murmur_low, 31) * murmur_high;
+}
+
+static uint64_t mix_high(uint64_t word)
+{
+    return rotate(word * murmur_high, 33) * murmur_low;
+}
+
+static uint64_t avalanche(uint64_t word)
+{
+    word = (word ^ word >> 33) * 0xff51afd7ed558ccdu;
+    word = (word ^ word >> 33) * 0xc4ceb9fe1a85ec53u;
+    return word ^ word >> 33;
+}
+
+struct hash128 hash_murmur3(struct slice bytes)
+{
+    const unsigned char *at = bytes.data;
+    size_t left = bytes.size;
+    uint64_t low = 0;
+    uint64_t high = 0;
+    for (; left >= 16; at += 16, left -= 16) {
+        low = (rotate(low ^ mix_low(load_u64_little(at, 8)), 27) + high) * 5 + 0x52dce729;
+        high = (rotate(high ^ mix_high(load_u64_little(at + 8, 8)), 31) + low) * 5 + 0x38495ab5;
+    }
+    if (left > 8) {
+        high ^= mix_high(load_u64_little(at + 8, left - 8));
+    }
+    low ^= mix_low(load_u64_little(at, left < 8 ? left : 8)) ^ bytes.size;
+    high ^= bytes.size;
+    low += high;
+    high += low;
+    low = avalanche(low);
+    high = avalanche(high);
+    low += high;
+    return (struct hash128){low, high + low};
+}
+
 /* The table's hash multiplies 64 x 64 bits to 128 and folds the halves, 16 bytes at a time. The last 16 bytes are read
  * as one overlapping block, so that keys of 8 to 16 bytes take two loads and two multiplications. */
 

@@ -68,11 +68,6 @@ local function need_name(method, role, value)
   return value
 end
 
-local LATER_OPTIONS = {
-  within = true, before = true, after = true,
-  foreign_key = true,
-}
-
 -- The option table of a method: a table with known names only, or nil.
 local function options_of(method, options, allowed)
   if options == nil then return {} end
@@ -83,7 +78,6 @@ local function options_of(method, options, allowed)
   for _, name in ipairs(allowed) do known[name] = true end
   for name in pairs(options) do
     if not known[name] then
-      if LATER_OPTIONS[name] then later("the option " .. quote(name) .. " of " .. method) end
       core.fail(method .. " has no option " .. quote(name) .. suggest(name, allowed))
     end
   end

@@ -44,7 +44,7 @@ for _, name in ipairs { "map", "flat_map", "flat_map_values", "select_key", "pee
 end
 
 local app_class = class("the app", app_methods, { global_table = true, source = true })
-local stream_class = class("a stream", stream_methods, { sink = true, outer_join = true }, {
+local stream_class = class("a stream", stream_methods, { sink = true }, {
   count = "count needs a grouped stream; write :group_by_key():count { store = ... }",
   reduce = "reduce needs a grouped stream; write :group_by_key():reduce { store = ..., add = ... }",
   aggregate = "aggregate needs a grouped stream; "
@@ -53,8 +53,7 @@ local stream_class = class("a stream", stream_methods, { sink = true, outer_join
   to_stream = "this is a stream already: leave :to_stream() out",
   suppress = "suppress is a method of tables",
 })
-local table_class = class("a table", table_methods,
-  { join = true, left_join = true, outer_join = true }, TO_STREAM_FIRST)
+local table_class = class("a table", table_methods, {}, TO_STREAM_FIRST)
 local grouped_class = class("a grouped stream", grouped_methods, {}, {
   to = "a grouped stream can only be counted, reduced or aggregated; write the stream itself out with to",
 })

@@ -33,7 +33,7 @@ local function table_operator(kind)
     if store then store_of(kind, id, options) end
     return object(table_class, { id = id, key = from.key, value = value, sources = from.sources,
       count = from.count and not maps and options.value == nil, store = store, nearest = store or from.nearest,
-      window = from.window })
+      window = from.window, keepers = not store and from.keepers or nil })
   end
 end
 

@@ -31,15 +31,7 @@ static const struct {
     const char *pattern;
     const char *reason;
 } later[] = {
-    {"stream_join*", "stream-stream joins"},
-    {"stream_left_join*", "stream-stream joins"},
-    {"stream_outer_join*", "stream-stream joins"},
-    {"stream_self_join", "stream-stream joins"},
-    {"fk_*", "foreign-key joins"},
     {"global_*", "global tables"},
-    {"table_join*", "table-table joins"},
-    {"table_left_join*", "table-table joins"},
-    {"table_outer_join*", "table-table joins"},
 };
 
 /* Pipelines whose results may differ after a restart: wall clocks begin anew, and variables of the script are no state.

@@ -38,6 +38,26 @@ START_TEST(murmur2_is_that_of_the_java_client)
 }
 END_TEST
 
+/* Of the reference implementation. */
+START_TEST(murmur3_is_the_published_one)
+{
+    static const struct {
+        const char *text;
+        uint64_t low;
+        uint64_t high;
+    } known[] = {
+        {"", 0, 0},
+        {"hello", 0xcbd8a7b341bd9b02, 0x5b1e906a48ae1d19},
+        {"The quick brown fox jumps over the lazy dog", 0xe34bbc7bbc071b6c, 0x7a433ca9c49a9347},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        struct hash128 hash = hash_murmur3(slice_text(known[i].text));
+        ck_assert_uint_eq(hash.low, known[i].low);
+        ck_assert_uint_eq(hash.high, known[i].high);
+    }
+}
+END_TEST
+
 /* Every bit of the key must move about half of the bits of the hash, wherever it stands. */
 START_TEST(table_hash_mixes_every_bit)
 {
@@ -89,5 +109,5 @@ START_TEST(table_hash_spreads_counted_keys)
 }
 END_TEST
 
-UNIT_MAIN("hash", murmur2_is_that_of_the_java_client, table_hash_mixes_every_bit, table_hash_tells_lengths_apart,
-          table_hash_spreads_counted_keys)
+UNIT_MAIN("hash", murmur2_is_that_of_the_java_client, murmur3_is_the_published_one, table_hash_mixes_every_bit,
+          table_hash_tells_lengths_apart, table_hash_spreads_counted_keys)
