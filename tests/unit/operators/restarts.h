@@ -48,7 +48,7 @@ static inline void restarts_begin(struct restarts *run)
     restarts_must(class->load(run->program, &run->instance, &err), &err);
     const struct app_settings *settings = class->settings(run->instance);
     struct graph *graph = class->graph(run->instance);
-    restarts_must(topic_plan_make(graph, settings, run->transport, true, false, &run->plan, &err), &err);
+    restarts_must(topic_plan_make(graph, settings, run->transport, true, false, NULL, &run->plan, &err), &err);
     struct stream_thread_config config = {.settings = settings,
                                           .program = run->program,
                                           .graph = graph,

@@ -118,8 +118,8 @@ static inline void running_topic(struct running *running, const char *name, int3
 static inline void running_begin(struct running *running)
 {
     const struct graph *graph = running->program->class->graph(running->instance);
-    running_must(running, topic_plan_make(graph, &running->settings, running->transport, true, false, NULL, &running->plan,
-                                          &running->err));
+    running_must(running, topic_plan_make(graph, &running->settings, running->transport, true, false, NULL,
+                                          &running->plan, &running->err));
     running_start(running);
 }
 

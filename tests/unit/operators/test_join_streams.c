@@ -407,7 +407,8 @@ START_TEST(unequal_partition_counts_are_refused_by_name)
     running_topic(&running, "r", 3);
     const struct graph *graph = running.program->class->graph(running.instance);
     ck_assert_int_eq(
-        topic_plan_make(graph, &running.settings, running.transport, true, false, NULL, &running.plan, &running.err), -1);
+        topic_plan_make(graph, &running.settings, running.transport, true, false, NULL, &running.plan, &running.err),
+        -1);
     ck_assert_ptr_nonnull(
         strstr(running.err.text, "The topics \"l\" (2 partitions) and \"r\" (3 partitions) are joined"));
     running_close(&running);
