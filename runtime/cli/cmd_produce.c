@@ -337,11 +337,19 @@ static int open_all(struct loader *loader, const char *file, struct err *err)
         return -1;
     }
     struct transport *transport = loader->connection.transport;
-    if (options->resume && produce_resume_open(transport, loader->topic, file, &loader->resume, err) != 0) {
+    if (options->resume && produce_resume_open(loader->topic, file, &loader->resume, err) != 0) {
         return -1;
     }
-    struct session_config config = {.app = loader->resume.group, .threads = 1, .commit_timeout_ms = COMMIT_TIMEOUT_MS};
-    if (transport->class->session_open(transport, &config, &loader->session, err) != 0) {
+    struct session_config config = {
+        .app = loader->resume.group,
+        .threads = 1,
+        .instance = "produce",
+        .transactional = options->resume,
+        .commit_timeout_ms = COMMIT_TIMEOUT_MS,
+    };
+    if (transport->class->session_open(transport, &config, &loader->session, err) != 0 ||
+        (options->resume &&
+         produce_resume_read(transport->class, loader->session, loader->topic, &loader->resume, err) != 0)) {
         return -1;
     }
     return transport->class->output(loader->session, loader->topic, &loader->output, &loader->partitions, err);
@@ -430,7 +438,8 @@ static const struct option options[] = {
     {.name = "skip_bad", .type = OPTION_FLAG, .offset = FIELD(skip_bad),
      .text = "Leaves out lines that can't be produced, instead of ending at the first; the exit status is still 1."},
     {.name = "resume", .type = OPTION_FLAG, .offset = FIELD(resume),
-     .text = "Goes on behind the last line of the file that is in the topic; it is remembered with the records."},
+     .text = "Goes on behind the last line of the file that is in the topic; it is remembered with the records, in one "
+             "transaction."},
     CONNECTION_OPTIONS(struct produce_options, CONNECTION_SET_KAFKA),
 };
 /* clang-format on */

@@ -1,7 +1,6 @@
 #include "cli/produce_resume.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,40 +45,25 @@ static int read_metadata(struct produce_resume *resume, const char *metadata, st
     return 0;
 }
 
-static int read_position(struct transport *transport, const char *topic, struct produce_resume *resume, struct err *err)
-{
-    struct group_position *list = NULL;
-    size_t count = 0;
-    if (transport->class->group_positions(transport, resume->group, &list, &count, err) != 0) {
-        return -1;
-    }
-    int result = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (result == 0 && list[i].partition == 0 && strcmp(list[i].topic, topic) == 0) {
-            result = read_metadata(resume, list[i].metadata, err);
-        }
-        free(list[i].topic);
-        free(list[i].metadata);
-    }
-    free(list);
-    return result;
-}
-
-int produce_resume_open(struct transport *transport, const char *topic, const char *path, struct produce_resume *resume,
-                        struct err *err)
+int produce_resume_open(const char *topic, const char *path, struct produce_resume *resume, struct err *err)
 {
     *resume = (struct produce_resume){0};
-    if (strcmp(transport->class->name, "local") != 0) {
-        return err_set(err, ERR_FATAL, ERR_USAGE,
-                       "The option --resume works on the embedded log, where a line is remembered in the transaction "
-                       "of its record; on Kafka produce without it.");
-    }
     resume->file = realpath(path, NULL);
     if (resume->file == NULL) {
         return err_set(err, ERR_FATAL, ERR_CONFIG, "%s can't be opened: %s.", path, strerror(errno));
     }
     resume->group = memory_format("produce-%s-%08x", topic, bytes_crc32c(slice_text(resume->file)));
-    return read_position(transport, topic, resume, err);
+    return 0;
+}
+
+int produce_resume_read(const struct transport_class *transport, struct session *session, const char *topic,
+                        struct produce_resume *resume, struct err *err)
+{
+    struct position position = {.topic = topic, .offset = OFFSET_NONE};
+    if (transport->committed(session, &position, 1, err) != 0) {
+        return -1;
+    }
+    return position.offset != OFFSET_NONE ? read_metadata(resume, position.metadata, err) : 0;
 }
 
 void produce_resume_free(struct produce_resume *resume)

@@ -1,4 +1,4 @@
-/* How far a file has been produced, kept by the embedded log in the transaction of the records (--resume).
+/* How far a file has been produced, kept in the transaction of the records (--resume).
  *
  * It is the metadata of a group position: the group stands for one file and one topic, its position in partition 0 of
  * the topic lies beyond all records, so that it holds nothing back from compaction.
@@ -16,8 +16,10 @@ struct produce_resume {
     uint32_t first; /* checksum of the first line */
 };
 
-int produce_resume_open(struct transport *transport, const char *topic, const char *path, struct produce_resume *resume,
-                        struct err *err);
+int produce_resume_open(const char *topic, const char *path, struct produce_resume *resume, struct err *err);
+/* Reads what the group remembers, on a session of the group: its predecessor, were it still there, is fenced. */
+int produce_resume_read(const struct transport_class *transport, struct session *session, const char *topic,
+                        struct produce_resume *resume, struct err *err);
 void produce_resume_free(struct produce_resume *resume);
 /* Notes the file's first line; ERR_CONFIG when the lines done were of another file. */
 int produce_resume_first(struct produce_resume *resume, struct slice line, struct err *err);

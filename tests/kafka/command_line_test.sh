@@ -96,6 +96,26 @@ test_an_app_from_beginning_to_reset() {
     same "$(for i in $(seq 0 9); do printf '%s\t100\n' "$i"; done)" "$(tm consume "$t-out" --latest | sort)"
 }
 
+test_resume_after_kills_loses_and_repeats_nothing() {
+    local t
+    t=$(topic resume)
+    tm topics create "$t" --partitions 1
+    seq 400000 > lines
+    for i in 1 2 3; do
+        "$PROGRAM" produce "$t" lines --resume > /dev/null 2>&1 &
+        sleep 0.$((i * 3))
+        kill -9 $! 2> /dev/null || true
+        wait $! 2> /dev/null || true
+    done
+    status 0 tm produce "$t" lines --resume
+    tm consume "$t" --format value | cmp - lines
+    status 0 tm produce "$t" lines --resume
+    says "Nothing new"
+    sed -i 1s/1/one/ lines
+    status 3 tm produce "$t" lines --resume
+    says "begins with another line"
+}
+
 test_reset_is_refused_while_the_app_runs() {
     local t
     t=$(topic busy)
