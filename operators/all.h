@@ -22,6 +22,7 @@ extern const struct operator operator_table_count, operator_table_reduce, operat
 extern const struct operator operator_to_table, operator_to_stream;
 extern const struct operator operator_table_filter, operator_table_filter_not, operator_table_map_values;
 extern const struct operator operator_suppress;
+extern const struct operator operator_global_table, operator_global_join, operator_global_left_join;
 extern const struct operator operator_join_table, operator_left_join_table;
 extern const struct operator operator_stream_join, operator_stream_left_join, operator_stream_outer_join;
 extern const struct operator operator_table_join, operator_table_left_join, operator_table_outer_join;

@@ -336,6 +336,10 @@ struct store *driver_store(struct driver *driver, const char *name, int32_t part
         if (strcmp(store->spec.name, name) != 0) {
             continue;
         }
+        if (store->subtopology < 0) { /* a global table's: the same for all partitions */
+            struct store_set *globals = stream_thread_globals(driver->thread);
+            return globals != NULL ? driver->config.stores->find(globals, name) : NULL;
+        }
         struct worker *worker = find_worker(driver, store, partition);
         struct store_set *stores = worker != NULL ? worker_stores(worker) : NULL;
         if (stores != NULL && worker_settle(worker, &err) != 0) {

@@ -667,6 +667,11 @@ struct worker *stream_thread_worker(struct stream_thread *thread, int index)
     return thread->workers[index];
 }
 
+struct store_set *stream_thread_globals(const struct stream_thread *thread)
+{
+    return globals_stores(thread->globals);
+}
+
 bool stream_thread_reached(struct stream_thread *thread, const struct position *ends, size_t count)
 {
     if (!stream_thread_idle(thread)) {

@@ -54,6 +54,8 @@ bool stream_thread_waits(struct stream_thread *thread);
 void stream_thread_wake(struct stream_thread *thread);
 int stream_thread_worker_count(const struct stream_thread *thread);
 struct worker *stream_thread_worker(struct stream_thread *thread, int index);
+/* Stores of the global tables; NULL: there are none. */
+struct store_set *stream_thread_globals(const struct stream_thread *thread);
 /* Whether the thread is idle and its workers have committed everything before these offsets. */
 bool stream_thread_reached(struct stream_thread *thread, const struct position *ends, size_t count);
 

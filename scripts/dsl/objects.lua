@@ -43,7 +43,7 @@ for _, name in ipairs { "map", "flat_map", "flat_map_values", "select_key", "pee
   TO_STREAM_FIRST[name] = "a table has no method " .. quote(name) .. "; write :to_stream():" .. name .. "(...)"
 end
 
-local app_class = class("the app", app_methods, { global_table = true, source = true })
+local app_class = class("the app", app_methods, { source = true })
 local stream_class = class("a stream", stream_methods, { sink = true }, {
   count = "count needs a grouped stream; write :group_by_key():count { store = ... }",
   reduce = "reduce needs a grouped stream; write :group_by_key():reduce { store = ..., add = ... }",

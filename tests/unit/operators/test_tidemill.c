@@ -30,7 +30,7 @@ static const struct {
     {"app:stream('in'):group_by_key():count { store = 'c', emit = 'final' }", "emit = \"final\" is for windows"},
     {"app:stream('in'):group_by_key():windowed_by(5)", "windowed_by needs tm.tumbling(size)"},
     {"app:stream('in'):process { }", "process needs a function as process, got nothing"},
-    {"app:global_table('g', { store = 'g' })", "global_table is not available in this version"},
+    {"app:global_table('g')", "app:global_table keeps state and needs a name for it"},
     {"local w = tm.tumbling()", "tm.tumbling needs a size: a duration"},
     {"local w = tm.jsn", "tm has no function or value \"jsn\"; did you mean \"json\"?"},
     {"tm.jsn = 5", "tm can't be changed"},
