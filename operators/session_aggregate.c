@@ -233,7 +233,7 @@ static int session_open(struct node *node)
     sessions->index = session_index_new(window->size, keep, sessions->windows.final);
     const struct store_driver *stores = op_store_driver(worker);
     struct store_cursor *cursor;
-    if (stores->range(sessions->windows.table.store, SLICE_NULL, SLICE_NULL, false, &cursor, op_error(worker))) {
+    if (stores->once(sessions->windows.table.store, &cursor, op_error(worker))) {
         return -1;
     }
     int result = fill_index(node, cursor);

@@ -113,7 +113,7 @@ static int suppress_open(struct node *node)
     bool found = true;
     suppress->buffer = op_store(node, suppress->buffer_name);
     suppress->time = suppress->saved_time = -1;
-    if (stores->range(suppress->buffer, SLICE_NULL, SLICE_NULL, false, &cursor, err)) {
+    if (stores->once(suppress->buffer, &cursor, err)) {
         return -1;
     }
     int result = 0;

@@ -325,7 +325,7 @@ static int open_queue(struct node *node)
     const struct store_driver *stores = op_store_driver(worker);
     struct store_cursor *cursor;
     windows->queue = window_queue_new();
-    if (stores->range(windows->table.store, SLICE_NULL, SLICE_NULL, false, &cursor, op_error(worker))) {
+    if (stores->once(windows->table.store, &cursor, op_error(worker))) {
         return -1;
     }
     int result = fill_queue(node, cursor);

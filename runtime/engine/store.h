@@ -98,6 +98,9 @@ struct store_driver {
     int (*range)(struct store *store, struct slice from, struct slice to, bool backwards, struct store_cursor **cursor,
                  struct err *err);
     int (*prefix)(struct store *store, struct slice prefix, struct store_cursor **cursor, struct err *err);
+    /* All entries in order, for operators that look through their store once, when they open: range keeps a store's
+     * entries in order from then on, at the cost of every change; this one does not. */
+    int (*once)(struct store *store, struct store_cursor **cursor, struct err *err);
     int (*next)(struct store_cursor *cursor, bool *found, struct store_entry *entry, struct err *err);
     /* Frees the cursor. Commit (also one that fails), rollback, wipe and close end and free those that are left open.
      */

@@ -24,6 +24,7 @@ struct store_cursor {
     struct bytes high;
     bool bounded; /* `high` counts */
 
+    bool once;     /* the order was made for it alone */
     bool detached; /* `copied` counts, not the order */
     struct copied copied;
     struct order_place place; /* of the next entry; backwards: the one before it */
@@ -263,6 +264,16 @@ int range_open(struct store *store, struct slice from, struct slice to, bool bac
     return start(made, cursor, err);
 }
 
+int range_open_once(struct store *store, struct store_cursor **cursor, struct err *err)
+{
+    bool once = store->order == NULL;
+    if (range_open(store, SLICE_NULL, SLICE_NULL, false, cursor, err) != 0) {
+        return -1;
+    }
+    (*cursor)->once = once;
+    return 0;
+}
+
 int range_open_prefix(struct store *store, struct slice prefix, struct store_cursor **cursor, struct err *err)
 {
     struct store_cursor *made = make(store, prefix, false);
@@ -287,6 +298,9 @@ void range_close(struct store_cursor *cursor)
         cursor->next->link = cursor->link;
     }
     cursor->store->open_cursors--;
+    if (cursor->once && cursor->store->open_cursors == 0) {
+        store_drop_order(cursor->store);
+    }
     rows_release_range(&cursor->rows);
     arena_free(&cursor->copied.arena);
     free(cursor->copied.entries);

@@ -13,6 +13,8 @@ int range_open(struct store *store, struct slice from, struct slice to, bool bac
                struct err *err);
 int range_open_prefix(struct store *store, struct slice prefix, struct store_cursor **cursor, struct err *err);
 int range_next(struct store_cursor *cursor, bool *found, struct store_entry *entry, struct err *err);
+/* Everything; what it needs to be in order is gone with the last cursor. */
+int range_open_once(struct store *store, struct store_cursor **cursor, struct err *err);
 void range_close(struct store_cursor *cursor);
 
 void range_close_all(struct store_set *set);

@@ -127,7 +127,7 @@ static void set_order(struct store *store, struct order *order)
     }
 }
 
-static void drop_order(struct store *store)
+void store_drop_order(struct store *store)
 {
     order_free(store->order);
     set_order(store, NULL);
@@ -180,7 +180,7 @@ void store_init(struct store *store, struct store_set *set, const struct store_s
 
 void store_clear(struct store *store)
 {
-    drop_order(store);
+    store_drop_order(store);
     free_doomed(store);
     for (size_t i = 0; i < store->segment_count; i++) {
         free_segment(store->segments[i]);
@@ -518,7 +518,7 @@ static void revive_doomed(struct store *store)
 
 void store_rollback(struct store *store)
 {
-    drop_order(store);
+    store_drop_order(store);
     revive_doomed(store);
     store->expired = store->expired_committed;
     for (size_t i = 0; i < store->segment_count; i++) {

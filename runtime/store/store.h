@@ -26,6 +26,7 @@ bool store_is_expired(const struct store *store, struct slice key);
 /* May the rows have keys from `low` on that are not in memory? */
 bool store_needs_rows(const struct store *store, struct slice low);
 struct order *store_order(struct store *store); /* made when it is missing */
+void store_drop_order(struct store *store);     /* no cursor of the store is open */
 
 /* Brings clean entries under the set's budget, as far as `turns` turns of the clock do. */
 void store_evict(struct store_set *set, int turns);

@@ -20,6 +20,7 @@ const struct store_driver sqlite_store_driver = {
     .put = store_put,
     .range = range_open,
     .prefix = range_open_prefix,
+    .once = range_open_once,
     .next = range_next,
     .end = range_close,
     .expire = store_expire,

@@ -63,6 +63,20 @@ static const struct pipeline pipelines[] = {
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():count { store = 'counts' }\n",
      4000000, 1000000, 400, json_value, 1},
+    {"count, 100k keys",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():count { store = 'counts' }\n",
+     2000000, 100000, 0, json_value, 1},
+    {"count by sessions, 100k keys",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():windowed_by(tm.session('100s'))\n"
+     "  :count { store = 'counts' }\n",
+     2000000, 100000, 1000, json_value, 1},
+    {"final counts by sessions, 100k",
+     "local tm = require 'tidemill'\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():windowed_by(tm.session('100s'))\n"
+     "  :count { store = 'counts', emit = 'final' }:to('out')\n",
+     2000000, 100000, 1000, json_value, 1},
     {"flights-like aggregate in Lua",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in'):group_by_key():aggregate { store = 'sums',\n"
