@@ -253,9 +253,11 @@ static int follow_specs(struct rows *rows, const struct store_spec *specs, size_
     return 0;
 }
 
+/* Durable before the first delta is written: a store that a power cut takes out of rows.db, but whose deltas reached
+ * the disk, would be taken for a new one behind them and be empty where its meta says that it has everything. */
 int rows_sync_stores(struct rows *rows, const struct store_spec *specs, size_t count, int64_t seq, struct err *err)
 {
-    if (rows_begin(rows, err) != 0) {
+    if (database_execute(&rows->database, SQL_SYNC_ALL, err) != 0 || rows_begin(rows, err) != 0) {
         return -1;
     }
     if (follow_specs(rows, specs, count, seq, err) != 0 || database_execute(&rows->database, SQL_COMMIT, err) != 0) {

@@ -17,6 +17,7 @@
 #define SQL_MAKE_IDENTITY "CREATE TABLE identity (app TEXT NOT NULL, worker TEXT NOT NULL, pair INTEGER NOT NULL)"
 #define SQL_ADD_IDENTITY "INSERT INTO identity VALUES (?1, ?2, ?3)"
 #define SQL_GET_IDENTITY "SELECT app, worker, pair FROM identity"
+#define SQL_SYNC_ALL "PRAGMA synchronous = FULL"
 #define SQL_BEGIN "BEGIN IMMEDIATE"
 #define SQL_COMMIT "COMMIT"
 #define SQL_ROLLBACK "ROLLBACK"

@@ -63,15 +63,22 @@ class Feeder:
         self.records = records
         self.process = None
 
-    def begin(self, count):
-        self.end()
+    def begin(self, count, meanwhile=lambda: None):
+        self.end(meanwhile)
         lines = "".join(json.dumps(self.records.next()) + "\n" for _ in range(count))
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         self.process.stdin.write(lines.encode())
         self.process.stdin.close()
 
-    def end(self):
-        if self.process is not None and self.process.wait(PATIENCE) != 0:
+    def end(self, meanwhile=lambda: None):
+        """Waits for it; `meanwhile` is called now and then, for it may wait for somebody who is stopped."""
+        deadline = time.monotonic() + PATIENCE
+        while self.process is not None and self.process.poll() is None:
+            meanwhile()
+            time.sleep(0.002)
+            if time.monotonic() > deadline:
+                raise Failure("stuck", f"the log was locked for {PATIENCE} s")
+        if self.process is not None and self.process.returncode != 0:
             raise Failure("wrong", f"produce ended with {self.process.returncode}")
         self.process = None
 
@@ -197,9 +204,8 @@ class Campaign:
         self.spoil(spoil)
         self.start(orders)
         for _ in range(6):
-            self.feeder.begin(self.random.randrange(10, 50))
+            self.feeder.begin(self.random.randrange(10, 50), lambda: self.process.signal(signal.SIGCONT))
             time.sleep(0.04)
-            self.process.signal(signal.SIGCONT)
         time.sleep(0.2 * self.random.random())
         self.tally.faults[name] += 1
         self.process.kill()

@@ -173,7 +173,7 @@ class Campaign:
         slot.process = Process(self.options.tidemill, self.directory, fault, self.random.randrange(1 << 30),
                                "--brokers", self.proxied if through else self.brokers, "--data", self.directory,
                                "--instance", slot.name, "--threads", "1", "--set", f"kafka.session.timeout.ms={SESSION_MS}",
-                               "--set", "kafka.reconnect.backoff.max.ms=500", *more, limits=LIMITS, before=before)
+                               "--set", "kafka.reconnect.backoff.max.ms=500", "--connect-timeout", "3m", *more, limits=LIMITS, before=before)
         return slot.process
 
     def populate(self):
