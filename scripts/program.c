@@ -423,3 +423,11 @@ int program_override(struct program *base, const char *name, const char *value, 
     free(text);
     return result;
 }
+
+void program_codecs(struct instance *instance, const struct node *node, const char **key, const char **value)
+{
+    const struct host *host = host_of_instance(instance);
+    const struct host_node *known = (size_t)node->id < host->node_count ? &host->nodes[node->id] : NULL;
+    *key = known != NULL && known->key_codec != NULL ? known->key_codec->name : codec_string.name;
+    *value = known != NULL && known->value_codec != NULL ? known->value_codec->name : codec_json.name;
+}

@@ -19,4 +19,8 @@ void program_cover(struct program *program, struct coverage *coverage);
  * is in force in every load from now on: call it before the first. ERR_CONFIG for a bad name or value. */
 int program_override(struct program *program, const char *name, const char *value, struct err *err);
 
+/* Names of the codecs that a node's options say for its topic's keys and values ("string", "windowed(string, 60000)"),
+ * or the defaults. */
+void program_codecs(struct instance *instance, const struct node *node, const char **key, const char **value);
+
 #endif

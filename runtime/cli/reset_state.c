@@ -2,15 +2,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "cli/directory.h"
 #include "engine/slot.h"
-
-#define OPEN_DIRECTORIES 16
 
 static bool is_entry(const struct dirent *entry)
 {
@@ -51,22 +48,9 @@ int reset_state_lock(const char *state_directory, const char *app, struct reset_
     return result;
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-    (void)status;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
 int reset_state_delete(const struct reset_state *state, struct err *err)
 {
-    if (nftw(state->directory, remove_one, OPEN_DIRECTORIES, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 &&
-        errno != ENOENT) {
-        return err_set(err, ERR_FATAL, ERR_IO, "The state in %s can't be deleted: %s.", state->directory,
-                       strerror(errno));
-    }
-    return 0;
+    return directory_remove(state->directory, err) == 0 ? 0 : err_wrap(err, "deleting the state");
 }
 
 void reset_state_release(struct reset_state *state)
