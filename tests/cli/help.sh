@@ -109,7 +109,7 @@ test_the_completion_is_a_script() {
 
 test_docs() {
     status 0 tm docs --list
-    same 6 "$(tm docs --list | wc -l)"
+    same 7 "$(tm docs --list | wc -l)"
     for page in $(tm docs --list | awk '{ print $1 }'); do
         tm docs "$page" | grep -q '^# '
     done
