@@ -1,5 +1,6 @@
 #include "scripts/bind_topology.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -188,6 +189,26 @@ static void add_host_node(lua_State *L, struct host *host, int options)
 }
 
 /* node(kind, name or nil, parents, options) -> id */
+/* Codecs and windows: what a store of the node would be misread with others. The gap of sessions may change. */
+static void note_form(lua_State *L, struct node *node, int options)
+{
+    char form[192];
+    const struct codec *key = operator_codec(L, options, "key_codec", &codec_string);
+    const struct codec *value = operator_codec(L, options, "value_codec", &codec_json);
+    int length = snprintf(form, sizeof(form), "%s %s", key->name, value->name);
+    if (lua_getfield(L, options, "window") == LUA_TTABLE) {
+        int window = lua_gettop(L);
+        const char *kind = operator_text(L, window, "kind");
+        if (kind && strcmp(kind, "session") != 0) {
+            snprintf(form + length, sizeof(form) - (size_t)length, " %s %" PRId64 " %" PRId64, kind,
+                     (int64_t)integer_field(L, window, "size", 0, 0),
+                     (int64_t)integer_field(L, window, "advance", 0, 0));
+        }
+    }
+    lua_pop(L, 1);
+    graph_set_form(host_of(L)->graph, node, form);
+}
+
 static int core_node(lua_State *L)
 {
     struct host *host = building(L, "core.node");
@@ -208,6 +229,7 @@ static int core_node(lua_State *L)
     add_host_node(L, host, 4);
     set_policy(L, node, 4);
     found->create(L, node, 4);
+    note_form(L, node, 4);
     lua_pushinteger(L, node->id);
     return 1;
 }

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "cli/check_against.h"
 #include "cli/columns.h"
 #include "cli/command.h"
 #include "cli/connection.h"
@@ -16,6 +17,7 @@
 struct check_options {
     struct connection_options connection;
     bool connect;
+    bool against_running;
     bool json;
 };
 
@@ -25,7 +27,8 @@ struct check {
     struct pipeline pipeline;
     struct connection connection;
     struct topic_plan *plan;
-    bool asked; /* a real log was asked: counts and existence are known */
+    bool asked;                   /* a real log was asked: counts and existence are known */
+    struct check_against against; /* --against-running */
     struct option_list warnings;
     struct bytes out;
 };
@@ -44,7 +47,7 @@ static int open_log(struct check *check, struct err *err)
 {
     const struct check_options *options = check->options;
     bool kafka;
-    bool wanted = options->connect || options->connection.data != NULL;
+    bool wanted = options->connect || options->against_running || options->connection.data != NULL;
     if (!wanted) {
         return open_imaginary(check, err);
     }
@@ -55,10 +58,12 @@ static int open_log(struct check *check, struct err *err)
     if (!check->asked) {
         return open_imaginary(check, err);
     }
-    if (!kafka && options->connection.data != NULL && local_check(options->connection.data, err) != 0) {
+    if (!kafka && options->connection.data != NULL && !options->against_running &&
+        local_check(options->connection.data, err) != 0) {
         return -1;
     }
-    return connection_open(&options->connection, check->pipeline.settings, CONNECTION_READS, &check->connection, err);
+    enum connection_use use = options->against_running ? CONNECTION_READS_STATE : CONNECTION_READS;
+    return connection_open(&options->connection, check->pipeline.settings, use, &check->connection, err);
 }
 
 static void warn(struct check *check, const char *text)
@@ -155,6 +160,21 @@ static void print_topics(struct check *check)
     columns_free(&columns);
 }
 
+static void print_plan(struct check *check)
+{
+    struct columns columns;
+    columns_begin(&columns, "kind name plan why");
+    for (size_t i = 0; i < check->against.count; i++) {
+        const struct check_row *row = &check->against.rows[i];
+        columns_text(&columns, row->topic ? "topic" : "store");
+        columns_text(&columns, row->name);
+        columns_text(&columns, check_fate_name(row->fate));
+        columns_text(&columns, row->why);
+    }
+    columns_print(&columns, &check->out);
+    columns_free(&columns);
+}
+
 static void print_plainly(struct check *check)
 {
     const struct graph *graph = check->pipeline.graph;
@@ -162,6 +182,10 @@ static void print_plainly(struct check *check)
                         check->pipeline.settings->id, graph_node_count(graph), graph_subtopology_count(graph),
                         graph_store_count(graph));
     print_topics(check);
+    if (check->options->against_running) {
+        bytes_append_text(&check->out, "\nAgainst what ran before:\n");
+        print_plan(check);
+    }
     for (size_t i = 0; i < check->warnings.count; i++) {
         bytes_append_format(&check->out, "Warning: %s\n", check->warnings.items[i]);
     }
@@ -196,6 +220,24 @@ static void write_stores(const struct check *check, struct json_writer *writer)
     json_end_array(writer);
 }
 
+static void write_plan(const struct check *check, struct json_writer *writer)
+{
+    json_name(writer, slice_text("plan"));
+    json_begin_array(writer);
+    for (size_t i = 0; i < check->against.count; i++) {
+        const struct check_row *row = &check->against.rows[i];
+        json_begin_object(writer);
+        json_name(writer, slice_text(row->topic ? "topic" : "store"));
+        json_text(writer, row->name);
+        json_name(writer, slice_text("plan"));
+        json_text(writer, check_fate_name(row->fate));
+        json_name(writer, slice_text("why"));
+        json_text(writer, row->why);
+        json_end_object(writer);
+    }
+    json_end_array(writer);
+}
+
 static void print_json(struct check *check)
 {
     struct json_writer writer = json_writer(&check->out);
@@ -214,6 +256,9 @@ static void print_json(struct check *check)
     }
     json_end_array(&writer);
     write_stores(check, &writer);
+    if (check->options->against_running) {
+        write_plan(check, &writer);
+    }
     json_name(&writer, slice_text("warnings"));
     json_begin_array(&writer);
     for (size_t i = 0; i < check->warnings.count; i++) {
@@ -226,13 +271,48 @@ static void print_json(struct check *check)
 
 /* ---- the command ---- */
 
+static int compare(struct check *check, struct err *err)
+{
+    const char *app = check->pipeline.settings->id;
+    if (!check->options->against_running) {
+        for (int i = 0; i < topic_plan_count(check->plan); i++) {
+            if (topic_plan_fits(check->plan, i, app, err) != 0) {
+                return -1;
+            }
+        }
+        return 0;
+    }
+    char *state = pipeline_state_directory(check->pipeline.settings, connection_data(&check->options->connection));
+    struct check_request request = {check->pipeline.graph, check->plan, check->connection.transport, app, state};
+    int result = check_against(&request, &check->against, err);
+    free(state);
+    return result;
+}
+
+/* With the plan printed before: what keeps the script from running on what is there. */
+static int tell_incompatible(const struct check *check, struct err *err)
+{
+    for (size_t i = 0; i < check->against.count; i++) {
+        const struct check_row *row = &check->against.rows[i];
+        if (row->fate == FATE_INCOMPATIBLE) {
+            return row->topic ? err_set(err, ERR_FATAL, ERR_TOPIC, "%s", row->why)
+                              : err_set(err, ERR_FATAL, ERR_TOPOLOGY,
+                                        "The state of the store %s can't be used: %s. Give the store a new name, or "
+                                        "start over with: tidemill reset --app %s --to-earliest --execute",
+                                        row->name, row->why, check->pipeline.settings->id);
+        }
+    }
+    return 0;
+}
+
 static int look(struct check *check, struct err *err)
 {
     const struct check_options *options = check->options;
     if (pipeline_open(check->script, &options->connection.set, 0, &check->pipeline, err) != 0 ||
         open_log(check, err) != 0 ||
         topic_plan_make(check->pipeline.graph, check->pipeline.settings, check->connection.transport,
-                        check->connection.embedded, true, NULL, &check->plan, err) != 0) {
+                        check->connection.embedded, true, NULL, &check->plan, err) != 0 ||
+        compare(check, err) != 0) {
         return -1;
     }
     check_ages(check);
@@ -241,7 +321,7 @@ static int look(struct check *check, struct err *err)
     } else {
         print_plainly(check);
     }
-    return print_flush(&check->out, err);
+    return print_flush(&check->out, err) != 0 ? -1 : tell_incompatible(check, err);
 }
 
 static int run(void *data, char **arguments, int count, struct err *err)
@@ -249,6 +329,7 @@ static int run(void *data, char **arguments, int count, struct err *err)
     (void)count;
     struct check check = {.options = data, .script = arguments[0]};
     int result = look(&check, err);
+    check_against_free(&check.against);
     topic_plan_free(check.plan);
     connection_close(&check.connection);
     pipeline_close(&check.pipeline);
@@ -266,6 +347,9 @@ static int run(void *data, char **arguments, int count, struct err *err)
 static const struct option options[] = {
     {.name = "connect", .type = OPTION_FLAG, .offset = FIELD(connect),
      .text = "Asks the brokers, or the embedded log, about the topics: whether they exist and fit."},
+    {.name = "against_running", .type = OPTION_FLAG, .offset = FIELD(against_running),
+     .text = "Compares with the app as it ran last, or runs: which stores and internal topics are created, reused, "
+             "orphaned or incompatible."},
     {.name = "json", .type = OPTION_FLAG, .offset = FIELD(json), .text = "Prints one JSON object."},
     CONNECTION_OPTIONS(struct check_options, CONNECTION_SET_APP),
 };
@@ -277,10 +361,13 @@ const struct command cmd_check = {
     .name = "check",
     .usage = "PIPELINE.lua [options]",
     .text = "Builds a pipeline without running it, and prints what it would read, write and create.",
-    .details = "A script that does not build ends with status 3. --data DIR also reads the whole embedded log there "
-               "and verifies its checksums.",
+    .details =
+        "A script that does not build ends with status 3. --data DIR also reads the whole embedded log there "
+        "and verifies its checksums. --against-running ends with status 3 when the script can't run on the state "
+        "and the topics that are there, and names the way out.",
     .example = "tidemill check pipeline.lua\n"
-               "tidemill check pipeline.lua --connect --brokers kafka:9092",
+               "tidemill check pipeline.lua --connect --brokers kafka:9092\n"
+               "tidemill check pipeline.lua --against-running --data tidemill-data",
     .options = &table,
     .options_size = sizeof(struct check_options),
     .least = 1,

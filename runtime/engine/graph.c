@@ -71,6 +71,11 @@ void graph_set_detail(struct graph *graph, struct node *node, const char *detail
     node->detail = keep_text(graph, detail);
 }
 
+void graph_set_form(struct graph *graph, struct node *node, const char *form)
+{
+    node->form = keep_text(graph, form);
+}
+
 static bool same_text(const char *one, const char *other)
 {
     return one == other || (one != NULL && other != NULL && strcmp(one, other) == 0);

@@ -31,6 +31,7 @@ struct node {
     bool extracts_time;      /* a source with a timestamp function: it calls op_observe_time itself */
     const char *place;       /* "pipeline.lua:17" */
     const char *detail;      /* topics or stores for pictures, may be NULL */
+    const char *form;        /* of its keys and values: codecs, windows; in the hash of its stores; may be NULL */
 };
 
 /* A repartition topic is declared twice with one role: by the sink that writes it and by the source that reads it. A
@@ -77,6 +78,9 @@ void graph_copartition(struct graph *graph, struct node *one, struct node *other
 const char *graph_internal_name(struct graph *graph, const char *name, const char *suffix);
 /* Text for pictures; copied. */
 void graph_set_detail(struct graph *graph, struct node *node, const char *detail);
+
+/* What the keys and values in the node's stores are made of: state of another form is refused. Copied. */
+void graph_set_form(struct graph *graph, struct node *node, const char *form);
 
 /* Splits into sub-topologies and numbers them by their lowest node. Sources that read one topic, by name or by pattern,
  * end in one sub-topology. Refuses two things that give one internal name, a topic with two reset policies, and a

@@ -149,6 +149,9 @@ uint64_t graph_store_hash(const struct graph *graph, int store)
     hash = add_number(hash, declared->spec.kind);
     hash = add_number(hash, declared->spec.changelog);
     hash = add_number(hash, declared->spec.segment_ms);
+    if (declared->owner->form != NULL) {
+        hash = add_hash(hash, declared->owner->form, strlen(declared->owner->form) + 1);
+    }
     bool plain = !declared->spec.by_key && !declared->spec.headers;
     return plain ? hash : add_number(hash, declared->spec.by_key + 2 * declared->spec.headers);
 }

@@ -161,18 +161,23 @@ static int check_policy(const struct plan_entry *entry, const char *app, struct 
     return 0;
 }
 
+int topic_plan_fits(const struct topic_plan *plan, int index, const char *app, struct err *err)
+{
+    const struct plan_entry *entry = &plan->entries[index];
+    bool shaped =
+        entry->topic.changelog || entry->topic.role == TOPIC_REPARTITION || entry->topic.role == TOPIC_POSITIONS;
+    bool checked = entry->topic.exists && shaped;
+    return checked && (check_count(entry, app, err) != 0 || check_policy(entry, app, err) != 0) ? -1 : 0;
+}
+
 int topic_create_check(const struct topic_plan *plan, const struct plan_request *request, struct err *err)
 {
-    const char *app = graph_app(request->graph);
     for (size_t i = 0; i < plan->entry_count; i++) {
         const struct plan_entry *entry = &plan->entries[i];
-        bool shaped =
-            entry->topic.changelog || entry->topic.role == TOPIC_REPARTITION || entry->topic.role == TOPIC_POSITIONS;
         if (!entry->topic.exists && !topic_create_allowed(entry, request)) {
             return report_missing(plan, request, i, err);
         }
-        if (entry->topic.exists && shaped &&
-            (check_count(entry, app, err) != 0 || check_policy(entry, app, err) != 0)) {
+        if (!request->dry_run && topic_plan_fits(plan, (int)i, graph_app(request->graph), err) != 0) {
             return -1;
         }
     }

@@ -27,11 +27,14 @@ struct topic_plan;
  * inputs of the sub-topology that writes it; changelog: as the sub-topology), checks co-partitioned inputs, and creates
  * what may be created: internal topics always; inputs and outputs on the embedded log (`create` true) or with
  * create_topics. A missing topic otherwise: ERR_TOPIC naming it and the `tidemill topics create` command. Existing
- * internal topics with wrong settings: ERR_TOPIC naming them. With wait_for_topics it waits for missing ones until
- * `stopped` (may be NULL) says so: ERR_RETRY. */
+ * internal topics with wrong settings: ERR_TOPIC naming them, unless it is a dry run, which changes nothing. With
+ * wait_for_topics it waits for missing ones until `stopped` (may be NULL) says so: ERR_RETRY. */
 int topic_plan_make(const struct graph *graph, const struct app_settings *settings, struct transport *transport,
                     bool create, bool dry_run, bool (*stopped)(void), struct topic_plan **plan, struct err *err);
 void topic_plan_free(struct topic_plan *plan);
+/* Whether an internal topic that exists has the shape that the app needs: ERR_TOPIC. Each one has when the plan was not
+ * a dry run. */
+int topic_plan_fits(const struct topic_plan *plan, int index, const char *app, struct err *err);
 
 int topic_plan_count(const struct topic_plan *plan);
 const struct planned_topic *topic_plan_get(const struct topic_plan *plan, int index);

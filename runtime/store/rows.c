@@ -128,6 +128,7 @@ int rows_open(struct rows *rows, const char *directory, struct database_identity
               bool *made, struct err *err)
 {
     *rows = (struct rows){.merged = 0};
+    rows->app = identity->app;
     identity->application_id = ROWS_APPLICATION_ID;
     identity->schema = SQL_ROWS_SCHEMA;
     char *path = memory_format("%s/%s", directory, ROWS_FILE);
@@ -230,11 +231,18 @@ static int check_store(const struct rows *rows, const struct rows_store *store, 
     if (store->kind == spec->kind && store->hash == spec->hash) {
         return 0;
     }
+    static const char *const kinds[] = {
+        [STORE_KEY_VALUE] = "key-value", [STORE_WINDOW] = "window", [STORE_SESSION] = "session"};
+    char how[96] = "with another operator, codec or window";
+    if (store->kind != spec->kind) {
+        snprintf(how, sizeof how, "as a %s store, and is a %s store now", kinds[store->kind], kinds[spec->kind]);
+    }
     return err_set(
         err, ERR_FATAL, ERR_TOPOLOGY,
-        "The store %s in %s was written by a pipeline that defined it differently, so its state can't be used. "
-        "Give the store a new name, or forget its state with tidemill reset.",
-        spec->name, rows->database.path);
+        "The store %s in %s was written by a pipeline that defined it differently, %s, so its state can't be "
+        "used. Give the store a new name, or start over with: tidemill reset --app %s --to-earliest "
+        "--execute",
+        spec->name, rows->database.path, how, rows->app);
 }
 
 static int follow_specs(struct rows *rows, const struct store_spec *specs, size_t count, int64_t seq, struct err *err)

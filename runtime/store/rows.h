@@ -32,6 +32,7 @@ struct rows_store {
 
 struct rows {
     struct database database;
+    const char *app;   /* of the identity it was opened with, borrowed */
     int64_t merged;    /* last delta in the file */
     struct bytes meta; /* that delta's; empty: none */
     struct rows_store *stores;

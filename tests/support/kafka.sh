@@ -5,8 +5,9 @@
 #   kafka.sh kill DIR                 ends it without warning (kill -9); `start` brings it back with its data
 #   kafka.sh stop DIR
 #
-# start writes DIR/bootstrap, and DIR/proxied (where the second listener really listens). The jars come through Maven,
-# once, into $TIDEMILL_KAFKA_CACHE (default: build/kafka-jars).
+# start writes DIR/bootstrap, and DIR/proxied (where the second listener really listens). When DIR/secure.properties is
+# there, it is added to the broker's properties, and a listener SECURE (SASL over TLS) is found at DIR/secure. The jars
+# come through Maven, once, into $TIDEMILL_KAFKA_CACHE (default: build/kafka-jars).
 # Exit 77 with a line that begins with SKIP: there is no Java, no Maven, or no jars.
 set -euo pipefail
 
@@ -44,16 +45,17 @@ print(*[one.getsockname()[1] for one in sockets])' "$1"
 }
 
 write_properties() {
-    local dir=$1 proxy=$2 port controller proxied
-    read -r port controller proxied < <(free_ports 3)
+    local dir=$1 proxy=$2 port controller proxied secure listener=
+    read -r port controller proxied secure < <(free_ports 4)
+    [ -e "$dir/secure.properties" ] && listener=,SECURE://127.0.0.1:$secure
     cat >"$dir/server.properties" <<END
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
 controller.listener.names=CONTROLLER
-listeners=PLAIN://127.0.0.1:$port,PROXIED://127.0.0.1:$proxied,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAIN://127.0.0.1:$port,PROXIED://127.0.0.1:${proxy:-$proxied}
-listener.security.protocol.map=PLAIN:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAIN://127.0.0.1:$port,PROXIED://127.0.0.1:$proxied,CONTROLLER://127.0.0.1:$controller$listener
+advertised.listeners=PLAIN://127.0.0.1:$port,PROXIED://127.0.0.1:${proxy:-$proxied}$listener
+listener.security.protocol.map=PLAIN:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL
 inter.broker.listener.name=PLAIN
 log.dirs=$dir/data
 offsets.topic.replication.factor=1
@@ -71,6 +73,8 @@ broker.session.timeout.ms=5000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 log.retention.check.interval.ms=5000
 END
+    [ -z "$listener" ] || cat "$dir/secure.properties" >>"$dir/server.properties"
+    echo "127.0.0.1:$secure" >"$dir/secure"
     echo "127.0.0.1:$port" >"$dir/bootstrap"
     echo "127.0.0.1:$proxied" >"$dir/proxied"
 }
@@ -166,7 +170,7 @@ start) start "$2" "${3:-}" ;;
 stop) end "$2" TERM ;;
 kill) end "$2" KILL ;;
 *)
-    sed -n '2,12p' "$0"
+    sed -n '2,13p' "$0"
     exit 2
     ;;
 esac

@@ -289,10 +289,15 @@ START_TEST(two_runs_are_compared)
 }
 END_TEST
 
+static const char *form; /* of the node whose store is hashed */
+
 static uint64_t hash_of(const struct op *op, const char *place, struct store_spec spec)
 {
     struct graph *graph = graph_new("shop");
     struct node *node = build_node(graph, op, place, build_source(graph, "a", "p.lua:1"));
+    if (form) {
+        graph_set_form(graph, node, form);
+    }
     ck_assert_int_eq(graph_add_store(graph, node, &spec, &err), 0);
     build_finish(graph);
     uint64_t hash = graph_store_hash(graph, 0);
@@ -320,6 +325,11 @@ START_TEST(hash_of_a_store_is_its_meaning)
     other = spec;
     other.changelog = false;
     ck_assert_uint_ne(hash_of(&build_count_op, "p.lua:2", other), hash);
+    form = "string json";
+    uint64_t formed = hash_of(&build_count_op, "p.lua:2", spec);
+    form = "json json";
+    ck_assert_uint_ne(hash_of(&build_count_op, "p.lua:2", spec), formed);
+    form = NULL;
 }
 END_TEST
 

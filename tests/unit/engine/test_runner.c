@@ -119,6 +119,7 @@ static void open_app(void)
     ck_assert_int_eq(option_set(&app_options, &app.settings, "id", "app", &app.err), 0);
     app.settings.partitions = PARTITIONS;
     app.settings.threads = 2;
+    app.settings.drain_ms = 600000; /* slow machines */
 }
 
 static void close_app(void)
@@ -379,6 +380,7 @@ START_TEST(a_drain_that_takes_too_long_is_told)
     let_go();
     runner_close(runner);
     on_record = NULL;
+    app.settings.drain_ms = 600000;
     run_until_end();
     ck_assert_int_eq(check_outputs(), app.sent);
     close_app();
