@@ -32,8 +32,7 @@ static void print_base64(struct json_writer *writer, struct slice data)
     bytes_free(&text);
 }
 
-/* The datum under its name, and its encoding when that is not the default. */
-static void print_datum(struct json_writer *writer, const char *name, const char *encoding_name, bool json,
+void record_print_datum(struct json_writer *writer, const char *name, const char *encoding_name, bool json,
                         struct slice data)
 {
     json_name(writer, slice_text(name));
@@ -93,8 +92,8 @@ void record_print(const struct record *record, struct bytes *out)
     json_integer(&writer, record->offset);
     json_name(&writer, slice_text("timestamp"));
     json_integer(&writer, record->timestamp);
-    print_datum(&writer, "key", "key_encoding", false, record->key);
-    print_datum(&writer, "value", "value_encoding", true, record->value);
+    record_print_datum(&writer, "key", "key_encoding", false, record->key);
+    record_print_datum(&writer, "value", "value_encoding", true, record->value);
     print_headers(&writer, &record->headers);
     json_end_object(&writer);
 }

@@ -12,10 +12,16 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "engine/record.h"
 
 /* Appends the object without a line end. */
 void record_print(const struct record *record, struct bytes *out);
+
+/* One datum under its name, and its encoding under the other when that is not the default: JSON if `json`, else a string.
+ */
+void record_print_datum(struct json_writer *writer, const char *name, const char *encoding_name, bool json,
+                        struct slice data);
 
 /* The line must be a JSON value that json_check accepted. Missing: timestamp -1, partition -1, no key, no headers; a
  * missing value is refused. ERR_RECORD. */

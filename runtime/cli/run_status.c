@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "cli/run_stores.h"
 
 static bool healthy(void *self)
 {
@@ -61,7 +62,12 @@ static void workers(void *self, struct bytes *out)
     free(list);
 }
 
+static int stores(void *self, const struct http_stores *request, struct bytes *out, struct err *err)
+{
+    return run_stores(self, request, out, err);
+}
+
 struct http_source run_source(struct runner *runner)
 {
-    return (struct http_source){runner, healthy, ready, topology, workers};
+    return (struct http_source){runner, healthy, ready, topology, workers, stores};
 }

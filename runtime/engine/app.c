@@ -125,7 +125,16 @@ static const struct option options[] = {
      .default_text = "64MB",
      .low = 0,
      .high = 1024 * GB,
-     .text = "Memory of the process for clean entries of its stores; 0: no limit."},
+     .text = "Memory of the process for its stores: clean entries are evicted, and commits that are not merged into "
+             "files yet are merged early, to keep it; 0: no limit."},
+    {.name = "state_cleanup_delay",
+     .type = OPTION_DURATION,
+     .offset = FIELD(state_cleanup_delay_ms),
+     .default_text = "10m",
+     .low = 0,
+     .high = 365 * 24 * HOUR,
+     .text = "How long the state of a partition that another process has taken over is kept on this machine, in case "
+             "it comes back; 0: for ever. Kafka Streams' state.cleanup.delay.ms."},
     {.name = "held_bytes",
      .type = OPTION_SIZE,
      .offset = FIELD(held_bytes),

@@ -24,10 +24,11 @@ struct app_settings {
     int on_error;           /* enum op_policy */
     char *dead_letter;      /* default "<app>-dead-letter" */
     char *state_dir;
-    int64_t state_cache;      /* bytes; default 64MB per process */
-    int64_t held_bytes;       /* of one table with emit = "commit"; default 16MB */
-    int64_t max_idle_ms;      /* default 0 */
-    int64_t max_time_jump_ms; /* of stream time by one record; default 0: no limit */
+    int64_t state_cache;            /* bytes; default 64MB per process */
+    int64_t held_bytes;             /* of one table with emit = "commit"; default 16MB */
+    int64_t state_cleanup_delay_ms; /* default 10 min; 0: never */
+    int64_t max_idle_ms;            /* default 0 */
+    int64_t max_time_jump_ms;       /* of stream time by one record; default 0: no limit */
     bool create_topics;
     bool wait_for_topics;
     int64_t partitions;             /* of topics it creates on the embedded log, default 4 */

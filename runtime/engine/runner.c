@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/generation.h"
+#include "engine/query.h"
 #include "engine/slot.h"
 
 #define STEP_TIMEOUT_MS 100
@@ -50,6 +51,8 @@ struct runner {
     const struct graph *graph;
     struct topic_plan *plan;
     struct slot *slot;
+    struct state_cleaner *cleaner;
+    struct query_desk *queries;
     struct lane *lanes;
     int lane_count;
     struct store_budget budget;
@@ -92,6 +95,7 @@ static int open_thread(struct lane *lane, struct stream_thread **thread, struct 
         .state_directory = slot_directory(runner->slot),
         .instance = slot_instance(runner->slot),
         .budget = &runner->budget,
+        .cleaner = runner->cleaner,
         .thread = lane->number,
         .threads = runner->lane_count,
         .stay = runner->config.stay,
@@ -162,6 +166,7 @@ static int run_rounds(struct lane *lane, struct err *err)
         if (stream_thread_step(lane->thread, timeout_ms, &worked, err)) {
             return -1;
         }
+        query_serve(lane->runner->queries, lane->number, lane->thread);
         publish_if_due(lane, worked);
     }
     publish(lane);
@@ -192,6 +197,7 @@ static void *lane_main(void *self)
     struct err err;
     err_clear(&err);
     int result = run_lane(lane, &err);
+    query_leave(runner->queries, lane->number);
     if (result) {
         log_event(LOG_ERROR, "stream thread ended", log_text("app", runner->config.settings.id),
                   log_number("thread", lane->number), log_text("reason", err.text));
@@ -281,6 +287,8 @@ static int prepare(struct runner *runner, struct err *err)
     runner->graph = program->class->graph(runner->described);
     if (slot_open(runner->config.state_directory, runner->config.settings.id, runner->config.instance, &runner->slot,
                   err) ||
+        state_cleaner_open(slot_directory(runner->slot), runner->config.settings.state_cleanup_delay_ms, &runner->clock,
+                           true, &runner->cleaner, err) ||
         topic_plan_make(runner->graph, &runner->config.settings, runner->config.transport, runner->config.embedded,
                         false, runner->config.stopped, &runner->plan, err) ||
         generation_mark(runner->plan, runner->config.transport, &runner->clock, err)) {
@@ -290,9 +298,20 @@ static int prepare(struct runner *runner, struct err *err)
     return runner->config.until_end ? note_ends(runner, false, err) : 0;
 }
 
+static void wake_lane(void *self, int number)
+{
+    struct runner *runner = self;
+    pthread_mutex_lock(&runner->lock);
+    if (runner->lanes[number].thread) {
+        stream_thread_wake(runner->lanes[number].thread);
+    }
+    pthread_mutex_unlock(&runner->lock);
+}
+
 static int start_lanes(struct runner *runner, struct err *err)
 {
     runner->lanes = memory_alloc(sizeof(*runner->lanes) * (size_t)runner->lane_count);
+    runner->queries = query_desk_new(runner->lane_count, wake_lane, runner);
     for (int i = 0; i < runner->lane_count; i++) {
         struct lane *lane = &runner->lanes[i];
         lane->runner = runner;
@@ -350,6 +369,8 @@ void runner_close(struct runner *runner)
     free(runner->inputs.list);
     free(runner->internal.list);
     topic_plan_free(runner->plan);
+    query_desk_free(runner->queries);
+    state_cleaner_close(runner->cleaner);
     slot_close(runner->slot);
     if (runner->described) {
         runner->config.program->class->unload(runner->described);
@@ -504,6 +525,12 @@ void runner_progress(struct runner *runner, int64_t *done, int64_t *left)
         }
     }
     pthread_mutex_unlock(&runner->lock);
+}
+
+int runner_ask(struct runner *runner, int timeout_ms, int (*each)(void *self, struct worker *worker, struct err *err),
+               void *self, struct err *err)
+{
+    return query_ask(runner->queries, timeout_ms, each, self, err);
 }
 
 bool runner_ready(struct runner *runner)

@@ -48,6 +48,9 @@ const struct topic_plan *runner_plan(const struct runner *runner);
 size_t runner_workers(struct runner *runner, struct runner_worker_status *list, size_t max);
 /* Records processed so far and records known to be left, for progress lines; @thread any. */
 void runner_progress(struct runner *runner, int64_t *done, int64_t *left);
+/* query_ask of all stream threads (query.h): reads what running workers have in their stores. */
+int runner_ask(struct runner *runner, int timeout_ms, int (*each)(void *self, struct worker *worker, struct err *err),
+               void *self, struct err *err);
 bool runner_ready(struct runner *runner);   /* joined, restored */
 bool runner_healthy(struct runner *runner); /* no thread stuck beyond max_poll_interval, none ended by error */
 

@@ -135,6 +135,7 @@ static int open_globals(struct stream_thread *thread, struct err *err)
                    .plan = config->plan,
                    .stores = config->stores,
                    .budget = config->budget,
+                   .cleaner = config->cleaner,
                    .transport = thread->transport,
                    .clock = config->clock},
         .transport = config->transport,

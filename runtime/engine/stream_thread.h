@@ -18,9 +18,10 @@ struct stream_thread_config {
     const struct store_driver *stores;
     struct transport *transport;
     const struct clock *clock;
-    const char *state_directory; /* of the slot: "<data>/state/<app>/<slot>"; NULL: in memory */
-    const char *instance;        /* persistent id of the slot; NULL in memory */
-    struct store_budget *budget; /* of the process's stores */
+    const char *state_directory;   /* of the slot: "<data>/state/<app>/<slot>"; NULL: in memory */
+    const char *instance;          /* persistent id of the slot; NULL in memory */
+    struct store_budget *budget;   /* of the process's stores */
+    struct state_cleaner *cleaner; /* NULL: none */
     int thread;
     int threads;
     bool stay;

@@ -90,6 +90,7 @@ static int open_worker(struct stream_thread *thread, int subtopology, int32_t pa
         .stores = thread->config.stores,
         .state_directory = directory,
         .budget = thread->config.budget,
+        .cleaner = thread->config.cleaner,
         .globals = globals_stores(thread->globals),
         .session = thread->session,
         .transport = thread->transport,

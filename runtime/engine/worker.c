@@ -65,6 +65,14 @@ static size_t collect_specs(const struct graph *graph, int subtopology, struct s
     return count;
 }
 
+static void claim_directory(struct worker *worker)
+{
+    if (worker->config.state_directory) {
+        worker->directory = memory_copy_text(worker->config.state_directory);
+        state_cleaner_claim(worker->config.cleaner, worker->directory);
+    }
+}
+
 static int open_stores(struct worker *worker, struct err *err)
 {
     const struct graph *graph = worker->config.graph;
@@ -79,6 +87,7 @@ static int open_stores(struct worker *worker, struct err *err)
     };
     int result = 0;
     if (config.spec_count > 0) {
+        claim_directory(worker);
         result = worker->config.stores->open(&config, &worker->stores, &worker->found, &worker->fresh, err);
     }
     free(specs);
@@ -130,6 +139,10 @@ void worker_close(struct worker *worker)
     worker_ttl_free(worker->ttl);
     if (worker->stores) {
         worker->config.stores->close(worker->stores);
+    }
+    if (worker->directory) {
+        state_cleaner_release(worker->config.cleaner, worker->directory);
+        free(worker->directory);
     }
     worker_clear_inputs(worker);
     for (size_t i = 0; i < worker->output_count; i++) {

@@ -12,6 +12,7 @@
 #include "base/metric.h"
 #include "engine/app.h"
 #include "engine/program.h"
+#include "engine/state_cleaner.h"
 #include "engine/store.h"
 #include "engine/topic_plan.h"
 #include "engine/transport.h"
@@ -24,10 +25,11 @@ struct worker_config {
     const struct graph *graph; /* the described one, for comparing */
     const struct topic_plan *plan;
     const struct store_driver *stores;
-    const char *state_directory; /* of this worker; NULL: in memory */
-    struct store_budget *budget; /* of the process's stores */
-    struct store_set *globals;   /* stores of the thread's global tables; NULL: none */
-    struct session *session;     /* for producing */
+    const char *state_directory;   /* of this worker; NULL: in memory */
+    struct store_budget *budget;   /* of the process's stores */
+    struct state_cleaner *cleaner; /* NULL: directories are kept for ever */
+    struct store_set *globals;     /* stores of the thread's global tables; NULL: none */
+    struct session *session;       /* for producing */
     const struct transport_class *transport;
     const struct clock *clock;
     int subtopology;

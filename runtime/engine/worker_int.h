@@ -80,6 +80,7 @@ struct worker {
     size_t output_capacity;
 
     struct store_set *stores;
+    char *directory;         /* of the stores, claimed; NULL: in memory, or there are none */
     struct store_meta found; /* meta row as it was at open */
     bool fresh;
     struct worker_ttl *ttl; /* NULL: the sub-topology has no stores */

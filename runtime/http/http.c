@@ -87,11 +87,47 @@ static void workers(struct http *http, struct MHD_Connection *connection, struct
     http->source.workers(http->source.self, &answer->body);
 }
 
+#define STORES "/stores"
+
+static const char *argument(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static void read_stores(struct http *http, struct MHD_Connection *connection, const char *store, struct answer *answer)
+{
+    struct err err;
+    struct http_stores request = {.store = store,
+                                  .key = argument(connection, "key"),
+                                  .prefix = argument(connection, "prefix"),
+                                  .from = argument(connection, "from"),
+                                  .to = argument(connection, "to"),
+                                  .after = argument(connection, "after"),
+                                  .partition = argument(connection, "partition"),
+                                  .limit = argument(connection, "limit")};
+    answer->type = "application/x-ndjson";
+    if (http->source.stores(http->source.self, &request, &answer->body, &err) == 0) {
+        return;
+    }
+    answer->status = err.class == ERR_RETRY   ? MHD_HTTP_SERVICE_UNAVAILABLE
+                     : err.code == ERR_CONFIG ? MHD_HTTP_NOT_FOUND
+                                              : MHD_HTTP_BAD_REQUEST;
+    answer->type = TYPE_TEXT;
+    bytes_clear(&answer->body);
+    bytes_append_format(&answer->body, "%s\n", err.text);
+}
+
+static void stores(struct http *http, struct MHD_Connection *connection, struct answer *answer)
+{
+    read_stores(http, connection, NULL, answer);
+}
+
 static const struct {
     const char *path;
     void (*fill)(struct http *http, struct MHD_Connection *connection, struct answer *answer);
 } paths[] = {
-    {"/healthz", healthz}, {"/readyz", readyz}, {"/metrics", metrics}, {"/topology", topology}, {"/workers", workers},
+    {"/healthz", healthz},   {"/readyz", readyz},   {"/metrics", metrics},
+    {"/topology", topology}, {"/workers", workers}, {STORES, stores},
 };
 #define PATH_COUNT (sizeof paths / sizeof paths[0])
 
@@ -119,6 +155,10 @@ static void fill(struct http *http, struct MHD_Connection *connection, const cha
             paths[i].fill(http, connection, answer);
             return;
         }
+    }
+    if (strncmp(url, STORES "/", sizeof STORES) == 0 && url[sizeof STORES] != '\0') {
+        read_stores(http, connection, url + sizeof STORES, answer);
+        return;
     }
     not_found(answer);
 }

@@ -370,8 +370,8 @@ START_TEST(large_values_are_saved_before_they_fill_the_memory)
     largest_unsaved = unsaved = 0;
     scene_open_thread();
     scene_settle();
-    ck_assert_uint_gt(largest_unsaved, 10000000);
-    ck_assert_uint_lt(largest_unsaved, 20000000);
+    ck_assert_uint_gt(largest_unsaved, 2000000);
+    ck_assert_uint_lt(largest_unsaved, 8000000);
     scene_close();
 }
 END_TEST

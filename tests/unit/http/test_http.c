@@ -37,9 +37,27 @@ static void workers(void *self, struct bytes *out)
     bytes_append_text(out, "[{\"worker\":\"0_0\"}]");
 }
 
+/* Says what was asked for; the store "gone" is not there, the store "busy" does not answer. */
+static int stores(void *self, const struct http_stores *request, struct bytes *out, struct err *err)
+{
+    (void)self;
+    if (request->store != NULL && strcmp(request->store, "gone") == 0) {
+        return err_set(err, ERR_FATAL, ERR_CONFIG, "There is no store gone.");
+    }
+    if (request->store != NULL && strcmp(request->store, "busy") == 0) {
+        return err_set(err, ERR_RETRY, ERR_UNREACHABLE, "All are busy.");
+    }
+    if (request->limit != NULL && strcmp(request->limit, "x") == 0) {
+        return err_set(err, ERR_FATAL, ERR_USAGE, "The limit is a number.");
+    }
+    bytes_append_format(out, "store %s key %s\n", request->store != NULL ? request->store : "-",
+                        request->key != NULL ? request->key : "-");
+    return 0;
+}
+
 static struct http *open_server(struct app *app)
 {
-    struct http_source source = {app, healthy, ready, topology, workers};
+    struct http_source source = {app, healthy, ready, topology, workers, stores};
     struct http *http = NULL;
     struct err err;
     ck_assert_msg(http_open("127.0.0.1:0", &source, &http, &err) == 0, "%s", err.text);
@@ -107,6 +125,22 @@ START_TEST(metrics_are_those_of_the_registry)
 }
 END_TEST
 
+START_TEST(stores_are_listed_and_read)
+{
+    struct app app = {true, true};
+    struct http *http = open_server(&app);
+    answers(ask(http, "GET", "/stores"), "200", "store - key -");
+    answers(ask(http, "GET", "/stores/totals"), "200", "store totals key -");
+    answers(ask(http, "GET", "/stores/to%20tals?key=a%26b"), "200", "store to tals key a&b");
+    answers(ask(http, "GET", "/stores/gone"), "404", "There is no store gone.");
+    answers(ask(http, "GET", "/stores/busy"), "503", "All are busy.");
+    answers(ask(http, "GET", "/stores/totals?limit=x"), "400", "a number");
+    answers(ask(http, "POST", "/stores/totals"), "405", "only answers GET");
+    answers(ask(http, "GET", "/stores/"), "404", "nothing here");
+    http_close(http);
+}
+END_TEST
+
 START_TEST(the_topology_has_formats)
 {
     struct app app = {true, true};
@@ -157,7 +191,7 @@ END_TEST
 static void refused(const char *address, const char *text)
 {
     struct app app = {true, true};
-    struct http_source source = {&app, healthy, ready, topology, workers};
+    struct http_source source = {&app, healthy, ready, topology, workers, stores};
     struct http *http;
     struct err err;
     ck_assert_int_eq(http_open(address, &source, &http, &err), -1);
@@ -185,7 +219,7 @@ END_TEST
 START_TEST(a_port_alone_is_the_loopback)
 {
     struct app app = {true, true};
-    struct http_source source = {&app, healthy, ready, topology, workers};
+    struct http_source source = {&app, healthy, ready, topology, workers, stores};
     const char *const addresses[] = {"0", ":0", "localhost:0"};
     for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
         struct http *http;
@@ -200,6 +234,6 @@ START_TEST(a_port_alone_is_the_loopback)
 }
 END_TEST
 
-UNIT_MAIN("http", health_follows_the_app, metrics_are_those_of_the_registry, the_topology_has_formats,
-          other_paths_and_methods_are_refused, rubbish_does_no_harm, bad_addresses_are_refused,
-          a_port_alone_is_the_loopback)
+UNIT_MAIN("http", health_follows_the_app, metrics_are_those_of_the_registry, stores_are_listed_and_read,
+          the_topology_has_formats, other_paths_and_methods_are_refused, rubbish_does_no_harm,
+          bad_addresses_are_refused, a_port_alone_is_the_loopback)
