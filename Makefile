@@ -2,7 +2,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: all packages test-packages demo test bench lint fuzz docs format install clean help
+.PHONY: all packages test-packages demo test crash mutants bench lint fuzz docs format install clean help
 
 all: $(BUILD)/build.ninja ## build build/tidemill
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tidemill
@@ -23,6 +23,15 @@ demo: packages all ## all departures from New York in 2013 through examples/flig
 
 test: test-packages ## every test; SUITES="unit cli" runs some
 	@BUILD=$(BUILD) JOBS=$(JOBS) tests/run.sh $(SUITES)
+
+crash: test-packages ## the crash campaigns, long: RUNS=100000 KILLS=3000 FAULTS=1000 SEED=1; PARTS="simulation embedded kafka"
+	@cmake -S . -B $(BUILD)-crash -G Ninja -DCMAKE_BUILD_TYPE=Release -DTIDEMILL_FAILPOINTS=ON > /dev/null
+	@cmake --build $(BUILD)-crash --parallel $(JOBS) --target tidemill crash_simulation
+	@RUNS=$(or $(RUNS),100000) KILLS=$(or $(KILLS),3000) FAULTS=$(or $(FAULTS),1000) SEED=$(SEED) ONLY=$(ONLY) \
+	    VENV=$(BUILD) JOBS=$(JOBS) tests/crash/run.sh $(BUILD)-crash $(PARTS)
+
+mutants: test-packages ## built-in bugs, each of which the tests must catch
+	@JOBS=$(JOBS) tests/crash/mutants.py $(MUTANTS)
 
 bench: test-packages ## what things cost, each beside a bare reference loop of the same run
 	@BUILD=$(BUILD) JOBS=$(JOBS) tests/bench/run.sh

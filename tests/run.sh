@@ -8,7 +8,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 JOBS=${JOBS:-$(nproc)}
-all_suites="build lint unit vectors examples cli tutorial flights kafka address thread fuzz"
+all_suites="build lint unit vectors examples cli tutorial flights kafka crash address thread fuzz"
 suites=${*:-$all_suites}
 
 configure() { # directory, cmake options
@@ -52,6 +52,11 @@ cli() { tests/cli/run.sh "$BUILD/tidemill"; }
 tutorial() { tests/examples/docs.sh "$BUILD/tidemill" && tests/examples/tutorial.sh "$BUILD/tidemill"; }
 flights() { tests/examples/flights.sh "$BUILD/tidemill"; }
 kafka() { tests/kafka/run.sh "$BUILD"; }
+crash() {
+    configure "$BUILD-crash" -DCMAKE_BUILD_TYPE=Release -DTIDEMILL_FAILPOINTS=ON &&
+        cmake --build "$BUILD-crash" --parallel "$JOBS" --target tidemill crash_simulation &&
+        VENV=$BUILD JOBS=$JOBS tests/crash/run.sh "$BUILD-crash"
+}
 address() {
     configure "$BUILD-address" -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DSANITIZE=address;undefined" &&
         cmake --build "$BUILD-address" --parallel "$JOBS" || return 1

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The crash campaigns and the simulation.
 #
-#   tests/crash/run.sh BUILD [embedded|kafka|simulation...]     BUILD was configured with -DTIDEMILL_FAILPOINTS=ON
+#   tests/crash/run.sh BUILD [simulation|embedded|kafka...]     BUILD was configured with -DTIDEMILL_FAILPOINTS=ON
 #
-# KILLS: how many kills on the embedded log, FAULTS: kills and faults on Kafka, RUNS: simulated runs, SEED: where the
-# random numbers begin; a failure prints the seed and where it was. 77: something that is needed can't be had.
+# RUNS: simulated lives, KILLS: how many kills on the embedded log, FAULTS: kills and faults on Kafka, SEED: where the
+# random numbers begin, ONLY: on Kafka, only steps whose name has this text. A failure prints the seed and where it was.
+# VENV: the build directory whose virtual environment is taken. 77: something that is needed can't be had.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${1:?which build directory?}" && pwd) || exit 2
@@ -27,7 +28,7 @@ embedded() {
 
 kafka() {
     local python proxy_port
-    python=$("$support/python.sh" "$build") || return $?
+    python=$("$support/python.sh" "${VENV:-$build}") || return $?
     proxy_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     "$support/kafka.sh" start "$work/broker" "$proxy_port" > /dev/null || return $?
     "$python" "$here/on_kafka.py" --tidemill "$build/tidemill" --broker "$work/broker" --proxy "$proxy_port" \
@@ -37,17 +38,30 @@ kafka() {
     return $status
 }
 
-simulation() {
-    "$build/tests/crash_simulation" "${RUNS:-20000}" "$seed"
+simulation() { # on every core
+    local jobs=${JOBS:-$(nproc)} i status=0 pids=()
+    for i in $(seq "$jobs"); do
+        "$build/tests/crash_simulation" $((${RUNS:-20000} / jobs)) $((seed + i * 1000000)) &
+        pids+=($!)
+    done
+    for i in "${pids[@]}"; do wait "$i" || status=1; done
+    return $status
 }
 
+names=("$@")
+[ $# -gt 0 ] || names=(simulation embedded kafka)
+pids=()
+for i in "${!names[@]}"; do
+    "${names[$i]}" > "$work/${names[$i]}.txt" 2>&1 &
+    pids+=($!)
+    [ "${names[$i]}" != simulation ] || wait "$!" # the others spend their time in waiting, and share the cores well
+done
 result=0
-for part in "${@:-simulation embedded kafka}"; do
-    for one in $part; do
-        "$one"
-        status=$?
-        [ $status -eq 0 ] || echo "crash: $one ended with $status (seed $seed)" >&2
-        [ $result -ne 0 ] || result=$status
-    done
+for i in "${!names[@]}"; do
+    wait "${pids[$i]}"
+    status=$?
+    cat "$work/${names[$i]}.txt"
+    [ $status -eq 0 ] || echo "crash: ${names[$i]} ended with $status (SEED=$seed)" >&2
+    [ $result -ne 0 ] && [ $result -ne 77 ] || [ $status -eq 0 ] || result=$status
 done
 exit $result

@@ -699,7 +699,7 @@ int main(int count, char **arguments)
 {
     long long lives = count > 1 ? atoll(arguments[1]) : 20000;
     unsigned long long first = count > 2 ? strtoull(arguments[2], NULL, 10) : 1;
-    log_configure(getenv("SIMULATION_LOG") ? LOG_DEBUG : LOG_ERROR + 1, false);
+    log_configure(getenv("SIMULATION_LOG") ? LOG_DEBUG : LOG_ERROR, false);
     stores = sqlite_store_driver;
     stores.open = open_store;
     disk_install();
