@@ -38,8 +38,10 @@ struct restoration {
     int64_t unsaved_bytes;
     int64_t restored;
     struct arena converted; /* entries of the batch being applied, where the store's form is not the changelog's */
-    uint32_t cancelled; /* ck_pr: written by the stream thread */
+    uint32_t cancelled;     /* ck_pr: written by the stream thread */
     int64_t logged_ns;
+    int64_t began_ns;
+    int64_t whole; /* offsets to pass, when it began */
     int result;
     struct err err;
 };

@@ -16,6 +16,8 @@
     FAILPOINT_NUMBER("TIDEMILL_PROGRESS_RECORDS", 50000) /* make restored entries durable after so many */
 #define PROGRESS_BYTES (INT64_C(4) << 20)
 #define PROGRESS_LOG_NS INT64_C(5000000000)
+#define LARGE_RECORDS 100000 /* a restoration of so many says how it went */
+#define NS_PER_MS INT64_C(1000000)
 
 struct restoration restore_stop_order;
 
@@ -275,15 +277,28 @@ static void follow_positions(struct restorer *restorer)
 
 /* ---- a step ---- */
 
+/* By offsets, which compaction may have thinned out: what is left takes the time that as many have taken. */
+static void log_progress(struct restoration *restoration, int64_t remaining, int64_t now)
+{
+    int64_t passed = restoration->whole - remaining;
+    int64_t taken_ms = (now - restoration->began_ns) / NS_PER_MS;
+    int64_t rate = taken_ms > 0 ? restoration->restored * 1000 / taken_ms : 0;
+    int64_t left_s = passed > 0 ? remaining * taken_ms / passed / 1000 : -1;
+    log_event(LOG_INFO, "restoring state", log_text("worker", worker_name(restoration->worker)),
+              log_number("restored", restoration->restored), log_number("remaining", remaining),
+              log_number("percent", restoration->whole > 0 ? 100 * passed / restoration->whole : 100),
+              log_number("records_per_s", rate), log_number("seconds_left", left_s));
+}
+
 static void show_progress(const struct restorer *restorer, struct restoration *restoration)
 {
     int64_t remaining = restore_remaining(restoration);
     metric_put(worker_metrics(restoration->worker), METRIC_RESTORE_REMAINING, remaining);
     int64_t now = clock_monotonic_ns(restorer->config.clock);
-    if (now - restoration->logged_ns >= PROGRESS_LOG_NS) {
+    bool ends = remaining == 0 && restoration->restored >= LARGE_RECORDS;
+    if (ends || now - restoration->logged_ns >= PROGRESS_LOG_NS) {
         restoration->logged_ns = now;
-        log_event(LOG_INFO, "restoring state", log_text("worker", worker_name(restoration->worker)),
-                  log_number("restored", restoration->restored), log_number("remaining", remaining));
+        log_progress(restoration, remaining, now);
     }
 }
 
@@ -356,6 +371,9 @@ void restore_step(struct restorer *restorer)
 
 void restore_add(struct restorer *restorer, struct restoration *restoration)
 {
+    restoration->began_ns = clock_monotonic_ns(restorer->config.clock);
+    restoration->logged_ns = restoration->began_ns; /* what is done within seconds needs no line */
+    restoration->whole = restore_remaining(restoration);
     restorer->active =
         memory_grow(restorer->active, restorer->active_count, &restorer->active_capacity, sizeof(*restorer->active));
     restorer->active[restorer->active_count++] = restoration;

@@ -79,6 +79,25 @@ test_a_running_app_answers_the_same() {
     says "No app answers"
 }
 
+test_top_shows_the_workers() {
+    make_state
+    start_app
+    status 0 tm top --http "$port" --once --interval 50ms
+    says "worker  state"
+    same "0_0 running 0_1 running" "$(echo $(awk '/running/ { print $1, $2 }' <<< "$out"))"
+    says "2 workers, 0 records/s, 0 records behind"
+    # Elsewhere than on a terminal one table follows the other, until the app ends.
+    "$PROGRAM" top --http "$port" --interval 50ms > tables 2> ended &
+    top=$!
+    await sh -c '[ "$(grep -c "2 workers" tables)" -ge 3 ]'
+    stop_app
+    code=0
+    wait "$top" || code=$?
+    same 4 "$code"
+    grep -q "No app answers" ended
+    status 4 tm top --http "$port" --once
+}
+
 test_what_does_not_fit_is_said() {
     status 3 tm state list --data nowhere
     says "There is no state in nowhere/state"
