@@ -1,6 +1,7 @@
 /* State that is larger than its cache: what it costs, what memory it takes, how it opens, how long a commit holds up.
  *
- *   bench_store_large [memory | larger | pause | open [KEYS]]    without: all of it, with 1 and 10 million keys
+ *   bench_store_large [memory | larger | pause | expire | open [KEYS]]    without: all of it, with 1 and 10 million
+ * keys
  *
  * Keys have 16 bytes, values 64. The cache has 64 MB, and the state is four times as large. Each part runs in a process
  * of its own, so that its resident memory is its own. Reference for the record rate: the same loop with no limit on
@@ -92,6 +93,17 @@ static void open_set(struct bench *bench, const char *directory, int64_t cache_b
                                           .cache_bytes = cache_bytes,
                                           .specs = &bench->spec,
                                           .spec_count = 1};
+    check(driver->open(&bench->config, &bench->set, NULL, &fresh, &err), &err);
+    bench->store = driver->find(bench->set, "rows");
+}
+
+static void open_windows(struct bench *bench, const char *directory)
+{
+    struct err err;
+    bool fresh;
+    bench->spec = (struct store_spec){.name = "rows", .kind = STORE_WINDOW, .changelog = true, .segment_ms = 3600000};
+    bench->config = (struct store_config){
+        .directory = directory, .app = "bench", .worker = "0_0", .specs = &bench->spec, .spec_count = 1};
     check(driver->open(&bench->config, &bench->set, NULL, &fresh, &err), &err);
     bench->store = driver->find(bench->set, "rows");
 }
@@ -274,6 +286,40 @@ static void part_pause(const char *directory, uint64_t keys)
     driver->close(bench.set);
 }
 
+/* A window store from which a segment with all those entries goes; a range has made the order of the rest. */
+static void part_expire(const char *directory, uint64_t keys)
+{
+    struct bench bench;
+    struct err err;
+    struct store_cursor *cursor;
+    unsigned char key[24];
+    open_windows(&bench, directory);
+    for (uint64_t i = 0; i < keys + 1000; i++) {
+        uint64_t time = i < keys ? i % 3600000 : 7200000;
+        for (int b = 0; b < 8; b++) {
+            key[b] = (unsigned char)(time >> (56 - 8 * b));
+        }
+        make_key(i, (uint64_t *)(void *)(key + 8));
+        check(driver->put(bench.store, slice_of(key, sizeof key), slice_text("12345678"), 1700000000000, &err), &err);
+        if (i % COMMIT_EVERY == 0) {
+            check(driver->commit(bench.set, NULL, &err), &err);
+        }
+    }
+    check(driver->commit(bench.set, NULL, &err), &err);
+    check(driver->range(bench.store, SLICE_NULL, SLICE_NULL, false, &cursor, &err), &err);
+    driver->end(cursor);
+    int64_t start = clock_monotonic_ns(&CLOCK_SYSTEM);
+    check(driver->expire(bench.store, 3600000, &err), &err);
+    double expired = ms_since(start);
+    start = clock_monotonic_ns(&CLOCK_SYSTEM);
+    check(driver->commit(bench.set, NULL, &err), &err);
+    printf("expiry of %llu windows: %.1f ms, and %.1f ms of the commit\n", (unsigned long long)keys, expired,
+           ms_since(start));
+    start = clock_monotonic_ns(&CLOCK_SYSTEM);
+    driver->close(bench.set);
+    printf("close %.1f ms\n", ms_since(start));
+}
+
 /* ---- around them ---- */
 
 static void remove_directory(const char *directory)
@@ -374,6 +420,9 @@ int main(int argc, char **argv)
     }
     if (is_wanted(argc, argv, "pause")) {
         run_alone(part_pause, 1000000);
+    }
+    if (is_wanted(argc, argv, "expire")) {
+        run_alone(part_expire, 1000000);
     }
     if (is_wanted(argc, argv, "open")) {
         run_open(argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000);
