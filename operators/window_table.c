@@ -232,6 +232,7 @@ int window_table_observe(struct node *node, const struct item *item)
     if (windows->window.idle_after > 0) {
         windows->active_ms = op_wall_time(node->worker);
     }
+    windows->latest = item->timestamp > windows->latest ? item->timestamp : windows->latest;
     return item->timestamp > windows->time ? move_time(node, item, item->timestamp) : 0;
 }
 
@@ -241,11 +242,11 @@ static int64_t idle_time(const struct window_table *windows)
     const struct window *window = &windows->window;
     switch (window->kind) {
     case WINDOW_TIME:
-        return window_closing_time(window, window_end(window, window_last_start(window, windows->time)));
+        return window_closing_time(window, window_end(window, window_last_start(window, windows->latest)));
     case WINDOW_SLIDING:
-        return window_closing_time(window, window_end(window, windows->time));
+        return window_closing_time(window, window_end(window, windows->latest));
     default:
-        return window_closing_time(window, windows->time);
+        return window_closing_time(window, windows->latest);
     }
 }
 
@@ -273,12 +274,14 @@ static int read_time(struct node *node)
     if (op_store_driver(worker)->get(windows->table.store, TIME_KEY, &found, &entry, op_error(worker))) {
         return -1;
     }
-    windows->time = -1;
+    windows->time = windows->latest = -1;
     if (found) {
         struct bytes_reader reader = bytes_reader_of(entry.value);
         windows->time = (int64_t)bytes_take_u64(&reader);
+        windows->latest = (int64_t)bytes_take_u64(&reader);
     }
     windows->saved_time = windows->time;
+    windows->saved_latest = windows->latest;
     return 0;
 }
 
@@ -286,12 +289,13 @@ static int save_time(struct node *node)
 {
     struct window_table *windows = node->state;
     struct worker *worker = node->worker;
-    unsigned char bytes[8];
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        bytes[i] = (unsigned char)((uint64_t)windows->time >> (8 * (sizeof(bytes) - 1 - i)));
-    }
+    unsigned char room[2 * sizeof(uint64_t)];
+    struct bytes value = {room, 0, sizeof(room)};
+    bytes_append_u64(&value, (uint64_t)windows->time);
+    bytes_append_u64(&value, (uint64_t)windows->latest);
     windows->saved_time = windows->time;
-    return op_store_driver(worker)->put(windows->table.store, TIME_KEY, slice_of(bytes, sizeof(bytes)), windows->time,
+    windows->saved_latest = windows->latest;
+    return op_store_driver(worker)->put(windows->table.store, TIME_KEY, bytes_slice(&value), windows->time,
                                         op_error(worker));
 }
 
@@ -365,7 +369,8 @@ int window_table_open(struct node *node)
 int window_table_flush(struct node *node)
 {
     const struct window_table *windows = node->state;
-    if (windows->time != windows->saved_time && save_time(node)) {
+    bool moved = windows->time != windows->saved_time || windows->latest != windows->saved_latest;
+    if (moved && save_time(node)) {
         return -1;
     }
     return table_flush(node);

@@ -29,7 +29,9 @@ struct window_table {
     const struct store_spec *spec; /* of the store, while it is open */
     struct window_queue *queue;    /* final results of windows that lie by key: those to come; else NULL */
     int64_t time;                  /* -1: no record yet */
-    int64_t saved_time;            /* as the store has it */
+    int64_t latest;                /* largest timestamp of a record; idleness may have moved the time further */
+    int64_t saved_time;            /* as the store has them */
+    int64_t saved_latest;
     int64_t expired;               /* what begins before this was dropped */
     int64_t active_ms;             /* when the last record came, by the wall clock; where idle_after asks for it */
 };

@@ -12,11 +12,14 @@ local window_class = class("a window", {}, {})
 
 local WINDOW_OPTIONS = { "grace", "retention", "idle_after" }
 
+local LONGEST = 1 << 53 -- 285,000 years: sums of durations and timestamps stay integers
+
 -- Milliseconds of a duration; the option is named when it is none.
 local function duration(method, name, value)
   if value == nil then core.fail(method .. " needs a " .. name .. ": a duration such as \"5s\", or milliseconds") end
   local known, ms = pcall(core.duration, value)
-  if not known then core.fail(method .. ": " .. name .. ": " .. tostring(ms):gsub("^.-:%d+: ", "")) end
+  if not known then core.fail(method .. ": " .. name .. ": " .. tostring(ms)) end
+  if ms > LONGEST then core.fail(method .. ": " .. name .. " is longer than " .. LONGEST .. " ms") end
   return ms
 end
 
@@ -25,8 +28,6 @@ local function need_positive(method, name, value)
   if ms <= 0 then core.fail(method .. ": " .. name .. " must be longer than 0") end
   return ms
 end
-
-local LONGEST = 1 << 53 -- 285,000 years: sums of durations and timestamps stay integers
 
 -- A window object of one kind ("time", "sliding", "session"). `reach`: how long before a record what it changes begins.
 local function window_of(method, kind, size, advance, reach, options)
@@ -39,9 +40,6 @@ local function window_of(method, kind, size, advance, reach, options)
       .. " ms (their size and grace); give at least that, or leave retention out")
   end
   local idle_after = options.idle_after ~= nil and need_positive(method, "idle_after", options.idle_after) or 0
-  for name, ms in pairs { size = size, grace = grace, retention = retention, idle_after = idle_after } do
-    if ms > LONGEST then core.fail(method .. ": " .. name .. " is longer than " .. LONGEST .. " ms") end
-  end
   return object(window_class, { kind = kind, size = size, advance = advance, grace = grace, retention = retention,
     idle_after = idle_after })
 end
