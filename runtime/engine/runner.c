@@ -16,6 +16,7 @@
 #define STATUS_INTERVAL_NS INT64_C(100000000)
 #define END_TIMEOUT_MS 5 /* with --until-end: a quiet thread looks so often whether it is done */
 #define CHECK_MS 50      /* how often runner_wait looks at the drain deadline */
+#define DISK_FULL_LOG_NS INT64_C(10000000000)
 #define NS_PER_MS INT64_C(1000000)
 
 /* One stream thread and what it publishes; under the runner's lock where nothing else is said. */
@@ -278,6 +279,28 @@ static int note_ends(struct runner *runner, bool internal, struct err *err)
     return 0;
 }
 
+/* A full disk is waited for, as it is later on. */
+static int take_slot(struct runner *runner, struct err *err)
+{
+    const struct runner_config *config = &runner->config;
+    int64_t began = clock_monotonic_ns(&runner->clock), told = 0;
+    while (slot_open(config->state_directory, config->settings.id, config->instance, &runner->slot, err)) {
+        int64_t now = clock_monotonic_ns(&runner->clock);
+        bool stopped = config->stopped && config->stopped();
+        if (err->code != ERR_DISK_FULL || stopped || now - began > config->settings.max_poll_interval_ms * NS_PER_MS) {
+            err->class = stopped ? ERR_RETRY : err->class;
+            return -1;
+        }
+        if (told == 0 || now - told > DISK_FULL_LOG_NS) {
+            told = now;
+            log_event(LOG_WARN, "no room for state, waiting", log_text("app", config->settings.id),
+                      log_text("reason", err->text));
+        }
+        clock_sleep_ms(CHECK_MS);
+    }
+    return 0;
+}
+
 static int prepare(struct runner *runner, struct err *err)
 {
     struct program *program = runner->config.program;
@@ -285,8 +308,7 @@ static int prepare(struct runner *runner, struct err *err)
         return -1;
     }
     runner->graph = program->class->graph(runner->described);
-    if (slot_open(runner->config.state_directory, runner->config.settings.id, runner->config.instance, &runner->slot,
-                  err) ||
+    if (take_slot(runner, err) ||
         state_cleaner_open(slot_directory(runner->slot), runner->config.settings.state_cleanup_delay_ms, &runner->clock,
                            true, &runner->cleaner, err) ||
         topic_plan_make(runner->graph, &runner->config.settings, runner->config.transport, runner->config.embedded,

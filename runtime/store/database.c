@@ -4,18 +4,45 @@
 #include "base/memory.h"
 #include "store/store_sql.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #define BUSY_TIMEOUT_MS 10000
 #define CACHE_KIB 1024
 #define CHECKPOINT_TRIES 4
 
+/* Whether a file beside the database can't be made for want of room. SQLite keeps another attempt's errno. */
+static bool no_room_beside(const struct database *database)
+{
+    char *path = memory_format("%s-room", database->path);
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    bool full = file < 0 && (errno == ENOSPC || errno == EDQUOT);
+    if (file >= 0) {
+        close(file);
+        unlink(path);
+    }
+    free(path);
+    return full;
+}
+
+/* SQLite has a code of its own for writes only: a file that can't be made or mapped for want of room looks otherwise.
+ */
+static bool lacks_room(const struct database *database, int result)
+{
+    int kind = result & 0xff;
+    int system = database->handle != NULL ? sqlite3_system_errno(database->handle) : 0;
+    return (kind == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT)) ||
+           (kind == SQLITE_CANTOPEN && no_room_beside(database));
+}
+
 int database_error(struct database *database, int result, struct err *err)
 {
     const char *why = database->handle != NULL ? sqlite3_errmsg(database->handle) : sqlite3_errstr(result);
-    switch (result & 0xff) {
+    switch (lacks_room(database, result) ? SQLITE_FULL : result & 0xff) {
     case SQLITE_FULL:
         return err_set(err, ERR_RETRY, ERR_DISK_FULL, "The state file %s can't grow: %s. Free some space.",
                        database->path, why);
