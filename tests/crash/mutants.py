@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""Built-in bugs, each put into a copy of the sources on its own: the tests must catch every one.
+
+    mutants.py [NAME_PART...]     JOBS: compilers at once; TIDEMILL_MUTANTS: a directory that is kept between runs
+
+A mutant is a replacement in one file, and the tests that are to notice it, in the order in which they are tried. A
+mutant whose text is no longer there is an error, so that the list follows the sources. A test that fails or hangs has
+caught its mutant; before the mutants all tests are run on the sources as they are, and must pass.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+TIMEOUT = 400
+
+# Tests by name: programs of the build, with arguments.
+UNIT = {
+    name: [f"tests/{name}"] for name in (
+        "engine_test_commit", "engine_test_restore", "engine_test_restore_verdict", "engine_test_stream_thread",
+        "engine_test_worker", "engine_test_timers", "store_test_set", "store_test_table", "store_test_store_model",
+        "local_test_local_session", "local_test_local_commit", "kafka_test_kafka_mock")
+}
+SIMULATION = {"simulation": ["tests/crash_simulation", "1500", "1"]}
+# The campaigns: (part of run.sh, environment).
+CAMPAIGNS = {
+    "embedded": ("embedded", {"KILLS": "60", "SEED": "1"}),
+    "kafka: kills": ("kafka", {"FAULTS": "8", "SEED": "1", "ONLY": "killed at c"}),
+    "kafka: zombies": ("kafka", {"FAULTS": "12", "SEED": "1", "ONLY": "zombie"}),
+    "kafka: open transaction": ("kafka", {"FAULTS": "3", "SEED": "1", "ONLY": "open transaction"}),
+    "kafka: refused": ("kafka", {"FAULTS": "3", "SEED": "1", "ONLY": "refused"}),
+    "kafka: restoring": ("kafka", {"FAULTS": "8", "SEED": "1", "ONLY": "killed at"}),
+}
+
+# name, file, text, replacement, tests
+MUTANTS = [
+    ("skip send_offsets", "runtime/kafka/kafka_producer.c",
+     "    if (count > 0 && send_offsets(session, positions, count, err) != 0) {",
+     "    if (count > 1000000 && send_offsets(session, positions, count, err) != 0) {",
+     ["kafka: kills"]),
+    ("a member without a generation (P4)", "runtime/kafka/kafka_group.c",
+     "    if (session->subscription_count == 0) {\n        return rd_kafka_consumer_group_metadata_new",
+     "    if (session->subscription_count < 1000) {\n        return rd_kafka_consumer_group_metadata_new",
+     ["kafka: zombies"]),
+    ("a delivery without an offset counts (P13)", "runtime/kafka/kafka_output.c",
+     "if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && message->offset >= 0) {",
+     "if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {",
+     ["kafka: refused"]),
+    ("restore to the last stable offset (P7)", "runtime/kafka/kafka_class.c",
+     "{.role = KAFKA_ADMIN, .uncommitted = true}", "{.role = KAFKA_ADMIN, .uncommitted = false}",
+     ["kafka: open transaction"]),
+    ("restore what was aborted", "runtime/engine/restore_replay.c",
+     "    struct reader_config config = {positions, count, false};",
+     "    struct reader_config config = {positions, count, true};",
+     ["engine_test_restore", "engine_test_stream_thread", "kafka: restoring"]),
+    ("the store commits before the transaction", "runtime/engine/commit.c",
+     "    FAILPOINT(COMMITTED);\n    for (size_t i = 0; i < round->count; i++) {",
+     "    FAILPOINT(COMMITTED);\n    for (size_t i = 0; i < round->count && round->commit->step != COMMIT_TRANSACTION; i++) {",
+     None),
+    ("no seek after an abort", "runtime/engine/worker_commit.c",
+     "        if (worker_seek_back(worker, input, err)) {", "        if (input->topic == NULL && worker_seek_back(worker, input, err)) {",
+     ["engine_test_worker", "engine_test_stream_thread"]),
+    ("an unknown outcome counts as committed", "runtime/engine/commit.c",
+     "        outcome = done ? ERR_NONE : standing", "        outcome = done || commit->count > 0 ? ERR_NONE : standing",
+     ["engine_test_commit", "engine_test_stream_thread"]),
+    ("an unknown outcome counts as aborted", "runtime/engine/commit.c",
+     "        outcome = done ? ERR_NONE : standing", "        outcome = done && commit->count == 0 ? ERR_NONE : true ? ERR_ABORT : standing",
+     ["engine_test_commit", "engine_test_stream_thread"]),
+    ("a store that could not commit goes on", "runtime/engine/commit.c",
+     "    return broken ? ERR_FATAL : ERR_NONE;", "    return broken && round->count == 0 ? ERR_FATAL : ERR_NONE;",
+     ["engine_test_commit", "simulation"]),
+    ("replay from the changelog's end", "runtime/engine/restore.c",
+     "replay->from.offset == OFFSET_NONE ? replay->low : replay->from.offset;",
+     "replay->from.offset == OFFSET_NONE ? replay->target : replay->from.offset;",
+     ["engine_test_restore", "simulation"]),
+    ("complete before the target is reached", "runtime/engine/restore_replay.c",
+     "    bool complete = restore_remaining(restoration) == 0;",
+     "    bool complete = restore_remaining(restoration) == 0 || restoration->restored > 100;",
+     ["engine_test_restore", "embedded"]),
+    ("a store that is behind is used as it is", "runtime/engine/restore_verdict.c",
+     "    if (order == 0 && knows_all_changelogs(facts)) {", "    if (order <= 0 && knows_all_changelogs(facts)) {",
+     ["engine_test_restore_verdict", "simulation"]),
+    ("a store that is ahead is used as it is", "runtime/engine/restore_verdict.c",
+     "    if (order > 0) {\n        err_set(why, ERR_SKIP, ERR_INTERNAL", "    if (order > 7) {\n        err_set(why, ERR_SKIP, ERR_INTERNAL",
+     ["engine_test_restore_verdict"]),
+    ("rollback keeps the changes", "runtime/store/table.c",
+     "        if (changed->before == NULL) {\n            remove_entry(table, changed->entry);\n        } else {\n            restore_before(table, changed);",
+     "        if (changed->before == NULL) {\n            remove_entry(table, changed->entry);\n        } else if (i > 0) {\n            restore_before(table, changed);",
+     ["store_test_table", "store_test_set", "store_test_store_model", "simulation"]),
+    ("stream time is forgotten", "runtime/engine/timers.c",
+     "PRId64 \" %\" PRId64, commit_number, stream_time);",
+     "PRId64 \" %\" PRId64, commit_number, stream_time < 0 ? stream_time : 0);",
+     ["engine_test_timers", "engine_test_worker"]),
+    ("the merge's deltas are deleted too early", "runtime/store/interval.c",
+     "delta_log_append(&set->log, rows, set->delta_count, set->merged, err);",
+     "delta_log_append(&set->log, rows, set->delta_count, set->seq, err);",
+     ["store_test_set", "store_test_store_model", "simulation"]),
+    ("a new store is not durable before its deltas", "runtime/store/rows.c",
+     "    if (database_execute(&rows->database, SQL_SYNC_ALL, err) != 0 || rows_begin(rows, err) != 0) {",
+     "    if (rows_begin(rows, err) != 0) {",
+     ["simulation"]),
+    ("the log does not sync", "runtime/local/local_db.c",
+     "? \"PRAGMA synchronous = FULL; PRAGMA cache_size = -2048;", "? \"PRAGMA synchronous = NORMAL; PRAGMA cache_size = -2048;",
+     ["simulation"]),
+    ("positions are left out of the log's transaction", "runtime/local/local_commit.c",
+     "    for (size_t i = 0; i < request->position_count; i++) {", "    for (size_t i = 1; i < request->position_count; i++) {",
+     ["local_test_local_session", "embedded"]),
+    ("the store remembers the log's end, not what was acknowledged (P9)", "runtime/engine/worker_commit.c",
+     "        if (offset > changelog->offset) {\n            changelog->offset = offset;",
+     "        if (offset > changelog->offset) {\n            changelog->offset = offset + 1;",
+     ["engine_test_restore", "engine_test_worker", "simulation"]),
+    ("revoked with uncommitted work kept", "runtime/engine/stream_thread_group.c",
+     "!commit_before_revocation(thread, err) || !everything) {", "(commit_before_revocation(thread, err), false) || !everything) {",
+     ["engine_test_stream_thread", "simulation"]),
+]
+
+
+def prepare_store_before_transaction(text):
+    """The only one that is more than a replacement: the stores' step is run before the transport's commit, too."""
+    old = "static enum err_class transaction(struct round *round)\n{\n    struct commit *commit = round->commit;\n    collect_positions(round);\n"
+    assert text.count(old) == 1, "commit.c has changed"
+    return text.replace(old, "static enum err_class commit_stores(struct round *round);\n\n" + old.replace(
+        "    collect_positions(round);\n", "    collect_positions(round);\n    commit_stores(round);\n"))
+
+
+class Tree:
+    """A copy of the sources with a build of its own."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.build = os.path.join(directory, "build")
+        self.update()
+
+    def run(self, command, **options):
+        return subprocess.run(command, cwd=self.directory, stdin=subprocess.DEVNULL, check=False, **options)
+
+    def update(self):
+        """Files that are as they were keep their time, so that only what changed is compiled."""
+        names = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
+        for name in filter(None, names):
+            source, target = os.path.join(ROOT, name), os.path.join(self.directory, name)
+            if not os.path.exists(source):
+                continue
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            if not os.path.exists(target) or open(source, "rb").read() != open(target, "rb").read():
+                shutil.copy(source, target)
+        if not os.path.exists(os.path.join(self.build, "build.ninja")):
+            command = ["cmake", "-S", ".", "-B", "build", "-G", "Ninja", "-DTIDEMILL_FAILPOINTS=ON"]
+            if self.run(command, stdout=subprocess.DEVNULL).returncode != 0:
+                sys.exit("The copy of the sources can't be configured.")
+
+    def make(self, tests):
+        targets = ["tidemill", "crash_simulation"] if any(t not in UNIT for t in tests) else []
+        targets += [t for t in tests if t in UNIT]
+        result = self.run(["ninja", "-C", "build", "-j", os.environ.get("JOBS", "2"), *targets], capture_output=True,
+                          text=True)
+        if result.returncode != 0:
+            sys.exit(f"A mutant does not compile:\n{result.stdout[-3000:]}")
+
+    def test(self, name):
+        """True: passed, False: failed or hung, None: skipped."""
+        environment = dict(os.environ)
+        if name in CAMPAIGNS:
+            part, more = CAMPAIGNS[name]
+            environment.update(more, VENV=os.path.join(self.directory, "build"))
+            environment.setdefault("TIDEMILL_KAFKA_CACHE", os.path.join(ROOT, "build", "kafka-jars"))
+            command = ["tests/crash/run.sh", self.build, part]
+        else:
+            command = {**UNIT, **SIMULATION}[name]
+            command = [os.path.join(self.build, command[0]), *command[1:]]
+        process = subprocess.Popen(command, cwd=self.directory, env=environment, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            status = process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            process.wait()
+            return False
+        return None if status == 77 else status == 0
+
+    def change(self, name, text, replacement):
+        path = os.path.join(self.directory, name)
+        with open(path) as file:
+            before = file.read()
+        if before.count(text) != 1:
+            sys.exit(f"{name} no longer has this text once, so the list of mutants must be brought up to date:\n{text}")
+        after = before.replace(text, replacement)
+        with open(path, "w") as file:
+            file.write(after)
+        return path, before
+
+    def put_back(self, path, before):
+        with open(path, "w") as file:
+            file.write(before)
+
+
+def run_mutant(tree, mutant):
+    """Name of the test that caught it, or None."""
+    name, file, text, replacement, tests = mutant
+    path, before = tree.change(file, text, replacement)
+    if tests is None:
+        with open(path, "w") as source:
+            source.write(prepare_store_before_transaction(before))
+        tests = ["engine_test_commit", "engine_test_stream_thread", "simulation"]
+    try:
+        tree.make(tests)
+        for test in tests:
+            passed = tree.test(test)
+            if passed is None:
+                print(f"SKIP: {name}: {test}", flush=True)
+            elif not passed:
+                return test
+        return None
+    finally:
+        tree.put_back(path, before)
+
+
+def check_unchanged(tree, mutants):
+    tests = sorted({t for m in mutants for t in (m[4] or []) if t in UNIT or t in SIMULATION})
+    tree.make(tests)
+    for test in tests:
+        if not tree.test(test):
+            sys.exit(f"{test} fails without a mutant.")
+
+
+def main():
+    wanted = [m for m in MUTANTS if not sys.argv[1:] or any(part in m[0] for part in sys.argv[1:])]
+    directory = os.environ.get("TIDEMILL_MUTANTS") or tempfile.mkdtemp(prefix="tidemill-mutants-")
+    tree = Tree(directory)
+    survivors = 0
+    try:
+        check_unchanged(tree, wanted)
+        for mutant in wanted:
+            began = time.monotonic()
+            caught = run_mutant(tree, mutant)
+            survivors += caught is None
+            print(f"{mutant[0]:<66} {caught or 'SURVIVES':<28} {time.monotonic() - began:4.0f} s", flush=True)
+    finally:
+        if not os.environ.get("TIDEMILL_MUTANTS"):
+            shutil.rmtree(directory, ignore_errors=True)
+    print(f"mutants: {len(wanted) - survivors} of {len(wanted)} caught")
+    sys.exit(survivors > 0)
+
+
+if __name__ == "__main__":
+    main()
