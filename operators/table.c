@@ -22,6 +22,7 @@ int table_open(struct node *node)
     struct table *table = node->state;
     if (table->store_name) {
         table->store = op_store(node, table->store_name);
+        table->ttl_ms = op_store_spec(node, table->store_name)->ttl_ms;
         op_look_ahead(node, table->store);
     }
     if (table->emits_commits) {
@@ -66,6 +67,7 @@ int table_read(struct node *node, struct slice key, struct table_row *row)
     if (op_store_driver(node->worker)->get(table->store, place, &row->found, &entry, op_error(node->worker))) {
         return -1;
     }
+    row->found = row->found && !op_expired(node->worker, table->ttl_ms, entry.timestamp);
     if (row->found) {
         row->value = datum_of_bytes(table->value_codec, arena_copy(op_arena(node->worker), plain_value(table, &entry)));
         row->timestamp = entry.timestamp;

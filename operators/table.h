@@ -22,6 +22,7 @@ struct table_row {
 struct table {
     const char *store_name; /* NULL: rows are made from the parent's when somebody asks */
     struct store *store;
+    int64_t ttl_ms; /* of the store; a row past it is none, and nobody is told when that happens; 0: rows stay */
     const struct codec *key_codec;
     const struct codec *value_codec;
     bool old_wanted;    /* somebody behind looks at item->old */

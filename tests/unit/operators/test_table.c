@@ -88,6 +88,26 @@ START_TEST(to_table_keeps_the_latest)
 }
 END_TEST
 
-UNIT_MAIN("table", a_table_source_keeps_the_bytes_that_came_last, a_filter_sends_tombstones_only_for_what_passed,
-          a_filter_on_an_aggregation_sends_no_needless_tombstone, map_values_is_not_called_for_tombstones,
-          to_table_keeps_the_latest)
+START_TEST(rows_past_their_ttl_are_none)
+{
+    struct pipeline p;
+    pipeline_open(&p, "local t = app:table('t', { store = 't', ttl = '10s' })\n"
+                      "local s = app:stream('s')\n"
+                      "s:left_join(t, function(k, v, row) return row or 'none' end):to('out')\n"
+                      "s:group_by_key():count { store = 'c', ttl = '5s' }:to('counts')\n");
+    pipeline_send(&p, "t", "a", "1", 1000);
+    pipeline_send(&p, "s", "a", "0", 10999);
+    pipeline_send(&p, "s", "a", "0", 11000);
+    pipeline_send(&p, "t", "a", "2", 12000);
+    pipeline_send(&p, "s", "a", "0", 16000);
+    ck_assert_str_eq(outputs(&p, "out"), "a:1@10999 a:\"none\"@11000 a:2@16000");
+    ck_assert_str_eq(outputs(&p, "counts"), "a:1@10999 a:2@11000 a:1@16000");
+    pipeline_send(&p, "s", "b", "0", 30000);
+    ck_assert_str_eq(stored(&p, "t", "a"), "-");
+    pipeline_close(&p);
+}
+END_TEST
+
+UNIT_MAIN("table", rows_past_their_ttl_are_none, a_table_source_keeps_the_bytes_that_came_last,
+          a_filter_sends_tombstones_only_for_what_passed, a_filter_on_an_aggregation_sends_no_needless_tombstone,
+          map_values_is_not_called_for_tombstones, to_table_keeps_the_latest)
