@@ -104,15 +104,36 @@ static bool fold_sessions(lua_State *L, struct node *node, struct item *item, co
 
 /* ---- records ---- */
 
-/* Reads the sessions of the place; *merged becomes what they are with the record. */
-static int read_joined(struct node *node, struct slice key, const struct session_place *place, struct joined *joined,
-                       struct session *merged)
+/* What the record makes of the sessions of the place. */
+static struct session merge(const struct session_place *place, int64_t time)
+{
+    struct session merged = {time, time};
+    for (size_t i = 0; i < place->count; i++) {
+        struct session session = session_index_at(place, i);
+        merged.start = session.start < merged.start ? session.start : merged.start;
+        merged.end = session.end > merged.end ? session.end : merged.end;
+    }
+    return merged;
+}
+
+/* The rows of the first session and of the new one are looked for at once. */
+static void prefetch(struct node *node, struct slice key, const struct session_place *place,
+                     const struct session *merged)
+{
+    const struct window_table *windows = node->state;
+    struct session old = session_index_at(place, 0);
+    struct store_window from = {key, old.start, old.end}, to = {key, merged->start, merged->end};
+    struct slice keys[] = {store_form_key(windows->spec, &from, op_arena(node->worker)),
+                           store_form_key(windows->spec, &to, op_arena(node->worker))};
+    op_store_driver(node->worker)->prefetch(windows->table.store, keys, 2);
+}
+
+/* Reads the rows of the sessions of the place. */
+static int read_joined(struct node *node, struct slice key, const struct session_place *place, struct joined *joined)
 {
     for (size_t i = 0; i < place->count; i++) {
         struct session session = session_index_at(place, i);
         joined[i].window = (struct store_window){key, session.start, session.end};
-        merged->start = session.start < merged->start ? session.start : merged->start;
-        merged->end = session.end > merged->end ? session.end : merged->end;
         if (window_table_read(node, &joined[i].window, &joined[i].row)) {
             return -1;
         }
@@ -169,14 +190,17 @@ static int session_body(lua_State *L, struct node *node, struct item *item)
         return -1;
     }
     struct session_place place = session_index_find(sessions->index, key, item->timestamp);
-    struct joined *joined = arena_alloc(op_arena(node->worker), (place.count + 1) * sizeof(*joined));
-    struct session merged = {item->timestamp, item->timestamp};
-    if (read_joined(node, key, &place, joined, &merged)) {
-        return -1;
-    }
+    struct session merged = merge(&place, item->timestamp);
     if (is_late(sessions, place.count, merged.end)) {
         window_table_late(node, item);
         return 0;
+    }
+    struct joined *joined = arena_alloc(op_arena(node->worker), (place.count + 1) * sizeof(*joined));
+    if (place.count > 0) {
+        prefetch(node, key, &place, &merged);
+    }
+    if (read_joined(node, key, &place, joined)) {
+        return -1;
     }
     if (!fold_sessions(L, node, item, joined, place.count, &value)) {
         return 0;

@@ -9,26 +9,36 @@
 
 #define FIRST_PLACES ((size_t)64)
 
+#define SHORT_KEY 16
+
+#define SHORT_KEY 16
+
 /* Each owner is in the queue with the time at which something of it is due, or an earlier one; what else the queue has
- * for its key is left over. */
+ * for its key is left over. It has the size of a line of the cache: with one session and a short key that is all there
+ * is to look at. */
 struct session_of_key {
-    uint64_t hash;
+    uint32_t hash;
+    uint32_t key_size;
+    uint32_t count;    /* of sessions */
+    uint32_t capacity; /* 0: the place is free; 1: `single` counts */
     int64_t scheduled;
     int64_t told; /* sessions with an end up to this are known to be closed */
-    struct session *list;
-    uint32_t count;
-    uint32_t capacity;
-    struct session single; /* the list, as long as there is one */
-    uint32_t key_size;
-    unsigned char key[];
+    union {
+        struct session single;
+        struct session *list;
+    } sessions;
+    union {
+        unsigned char bytes[SHORT_KEY];
+        unsigned char *pointer; /* of a longer one */
+    } key;
 };
 
 struct session_index {
     int64_t gap;
     int64_t keep;
     bool finals;
-    struct session_of_key **places; /* open addressing */
-    size_t place_count;             /* a power of two */
+    struct session_of_key *places; /* open addressing, at most half of them used */
+    size_t place_count;            /* a power of two */
     size_t owners;
     size_t sessions;
     struct time_queue queue;
@@ -41,16 +51,25 @@ struct session_index *session_index_new(int64_t gap, int64_t keep, bool finals)
     index->keep = keep;
     index->finals = finals;
     index->place_count = FIRST_PLACES;
-    index->places = memory_alloc(index->place_count * sizeof(struct session_of_key *));
+    index->places = memory_alloc(index->place_count * sizeof(*index->places));
     return index;
 }
 
-static void free_owner(struct session_of_key *owner)
+static struct session *list_of(struct session_of_key *owner)
 {
-    if (owner->list != &owner->single) {
-        free(owner->list);
+    return owner->capacity > 1 ? owner->sessions.list : &owner->sessions.single;
+}
+
+/* Frees what the owner has, and its place. */
+static void clear_owner(struct session_of_key *owner)
+{
+    if (owner->capacity > 1) {
+        free(owner->sessions.list);
     }
-    free(owner);
+    if (owner->key_size > SHORT_KEY) {
+        free(owner->key.pointer);
+    }
+    *owner = (struct session_of_key){0};
 }
 
 void session_index_free(struct session_index *index)
@@ -59,8 +78,8 @@ void session_index_free(struct session_index *index)
         return;
     }
     for (size_t i = 0; i < index->place_count; i++) {
-        if (index->places[i]) {
-            free_owner(index->places[i]);
+        if (index->places[i].capacity > 0) {
+            clear_owner(&index->places[i]);
         }
     }
     time_queue_free(&index->queue);
@@ -77,30 +96,37 @@ size_t session_index_count(const struct session_index *index)
 
 static struct slice key_of(const struct session_of_key *owner)
 {
-    return slice_of(owner->key, owner->key_size);
+    return slice_of(owner->key_size > SHORT_KEY ? owner->key.pointer : owner->key.bytes, owner->key_size);
 }
 
 /* Where the key is, or belongs. */
-static size_t place_of(const struct session_index *index, struct slice key, uint64_t hash)
+static struct session_of_key *place_of(const struct session_index *index, struct slice key, uint32_t hash)
 {
     size_t mask = index->place_count - 1;
     size_t at = hash & mask;
-    const struct session_of_key *owner;
-    while ((owner = index->places[at]) != NULL && !(owner->hash == hash && slice_equal(key_of(owner), key))) {
+    struct session_of_key *owner = &index->places[at];
+    while (owner->capacity > 0 && !(owner->hash == hash && slice_equal(key_of(owner), key))) {
         at = (at + 1) & mask;
+        owner = &index->places[at];
     }
-    return at;
+    return owner;
+}
+
+static struct session_of_key *find_owner(const struct session_index *index, struct slice key)
+{
+    struct session_of_key *owner = place_of(index, key, (uint32_t)hash_table64(key));
+    return owner->capacity > 0 ? owner : NULL;
 }
 
 static void grow(struct session_index *index)
 {
-    struct session_of_key **before = index->places;
+    struct session_of_key *before = index->places;
     size_t count = index->place_count;
     index->place_count = 2 * count;
-    index->places = memory_alloc(index->place_count * sizeof(struct session_of_key *));
+    index->places = memory_alloc(index->place_count * sizeof(*index->places));
     for (size_t i = 0; i < count; i++) {
-        if (before[i]) {
-            index->places[place_of(index, key_of(before[i]), before[i]->hash)] = before[i];
+        if (before[i].capacity > 0) {
+            *place_of(index, key_of(&before[i]), before[i].hash) = before[i];
         }
     }
     free(before);
@@ -111,17 +137,19 @@ static struct session_of_key *add_owner(struct session_index *index, struct slic
     if (index->owners * 2 >= index->place_count) {
         grow(index);
     }
-    struct session_of_key *owner = memory_alloc(sizeof(*owner) + key.size);
-    owner->hash = hash_table64(key);
+    uint32_t hash = (uint32_t)hash_table64(key);
+    struct session_of_key *owner = place_of(index, key, hash);
+    owner->hash = hash;
     owner->scheduled = INT64_MAX;
     owner->told = closed;
-    owner->list = &owner->single;
     owner->capacity = 1;
     owner->key_size = (uint32_t)key.size;
-    if (key.size > 0) {
-        memcpy(owner->key, key.data, key.size);
+    if (key.size > SHORT_KEY) {
+        owner->key.pointer = memory_alloc(key.size);
     }
-    index->places[place_of(index, key, owner->hash)] = owner;
+    if (key.size > 0) {
+        memcpy((unsigned char *)key_of(owner).data, key.data, key.size);
+    }
     index->owners++;
     return owner;
 }
@@ -130,29 +158,29 @@ static struct session_of_key *add_owner(struct session_index *index, struct slic
 static void remove_owner(struct session_index *index, struct session_of_key *owner)
 {
     size_t mask = index->place_count - 1;
-    size_t free_place = place_of(index, key_of(owner), owner->hash);
-    index->places[free_place] = NULL;
-    for (size_t at = (free_place + 1) & mask; index->places[at]; at = (at + 1) & mask) {
-        size_t home = index->places[at]->hash & mask;
+    size_t free_place = (size_t)(owner - index->places);
+    clear_owner(owner);
+    for (size_t at = (free_place + 1) & mask; index->places[at].capacity > 0; at = (at + 1) & mask) {
+        size_t home = index->places[at].hash & mask;
         if (((at - home) & mask) >= ((at - free_place) & mask)) {
             index->places[free_place] = index->places[at];
-            index->places[at] = NULL;
+            index->places[at] = (struct session_of_key){0};
             free_place = at;
         }
     }
     index->owners--;
-    free_owner(owner);
 }
 
 /* ---- what is due ---- */
 
 /* When something of the owner is due; it has sessions. */
-static int64_t next_time(const struct session_index *index, const struct session_of_key *owner)
+static int64_t next_time(const struct session_index *index, struct session_of_key *owner)
 {
-    int64_t next = window_add(owner->list[0].end, index->keep);
+    const struct session *list = list_of(owner);
+    int64_t next = window_add(list[0].end, index->keep);
     for (uint32_t i = 0; index->finals && i < owner->count; i++) {
-        if (owner->list[i].end > owner->told) {
-            return owner->list[i].end < next ? owner->list[i].end : next;
+        if (list[i].end > owner->told) {
+            return list[i].end < next ? list[i].end : next;
         }
     }
     return next;
@@ -169,26 +197,33 @@ static void schedule(struct session_index *index, struct session_of_key *owner)
 
 static void take_out(struct session_index *index, struct session_of_key *owner, size_t first, size_t count)
 {
-    memmove(owner->list + first, owner->list + first + count, (owner->count - first - count) * sizeof(*owner->list));
+    struct session *list = list_of(owner);
+    memmove(list + first, list + first + count, (owner->count - first - count) * sizeof(*list));
     owner->count -= (uint32_t)count;
     index->sessions -= count;
+}
+
+static void make_room(struct session_of_key *owner)
+{
+    uint32_t capacity = 2 * owner->capacity;
+    struct session *larger = memory_alloc(capacity * sizeof(*larger));
+    memcpy(larger, list_of(owner), owner->count * sizeof(*larger));
+    if (owner->capacity > 1) {
+        free(owner->sessions.list);
+    }
+    owner->sessions.list = larger;
+    owner->capacity = capacity;
 }
 
 static void put_in(struct session_index *index, struct session_of_key *owner, size_t first,
                    const struct session *session)
 {
     if (owner->count == owner->capacity) {
-        uint32_t capacity = 2 * owner->capacity;
-        struct session *list = memory_alloc(capacity * sizeof(*list));
-        memcpy(list, owner->list, owner->count * sizeof(*list));
-        if (owner->list != &owner->single) {
-            free(owner->list);
-        }
-        owner->list = list;
-        owner->capacity = capacity;
+        make_room(owner);
     }
-    memmove(owner->list + first + 1, owner->list + first, (owner->count - first) * sizeof(*owner->list));
-    owner->list[first] = *session;
+    struct session *list = list_of(owner);
+    memmove(list + first + 1, list + first, (owner->count - first) * sizeof(*list));
+    list[first] = *session;
     owner->count++;
     index->sessions++;
 }
@@ -197,15 +232,16 @@ static void put_in(struct session_index *index, struct session_of_key *owner, si
 static enum session_event tell(struct session_index *index, struct session_of_key *owner, int64_t time,
                                struct session *session)
 {
+    const struct session *list = list_of(owner);
     for (uint32_t i = 0; index->finals && i < owner->count; i++) {
-        if (owner->list[i].end > owner->told && owner->list[i].end <= time) {
-            *session = owner->list[i];
+        if (list[i].end > owner->told && list[i].end <= time) {
+            *session = list[i];
             owner->told = session->end;
             return SESSION_CLOSED;
         }
     }
-    if (owner->count > 0 && window_add(owner->list[0].end, index->keep) <= time) {
-        *session = owner->list[0];
+    if (owner->count > 0 && window_add(list[0].end, index->keep) <= time) {
+        *session = list[0];
         take_out(index, owner, 0, 1);
         return SESSION_FORGOTTEN;
     }
@@ -218,7 +254,7 @@ enum session_event session_index_due(struct session_index *index, int64_t closed
     int64_t time;
     struct slice first;
     while (time_queue_first(&index->queue, &time, &first) && time <= closed) {
-        struct session_of_key *owner = index->places[place_of(index, first, hash_table64(first))];
+        struct session_of_key *owner = find_owner(index, first);
         if (!owner || owner->scheduled != time) {
             time_queue_pop(&index->queue);
             continue;
@@ -243,17 +279,17 @@ enum session_event session_index_due(struct session_index *index, int64_t closed
 
 struct session_place session_index_find(const struct session_index *index, struct slice key, int64_t time)
 {
-    struct session_place place = {index->places[place_of(index, key, hash_table64(key))], 0, 0};
-    const struct session_of_key *owner = place.owner;
-    if (!owner) {
+    struct session_place place = {find_owner(index, key), 0, 0};
+    if (!place.owner) {
         return place;
     }
-    size_t end = owner->count;
-    while (end > 0 && owner->list[end - 1].start > window_add(time, index->gap)) {
+    const struct session *list = list_of(place.owner);
+    size_t end = place.owner->count;
+    while (end > 0 && list[end - 1].start > window_add(time, index->gap)) {
         end--;
     }
     place.first = end;
-    while (place.first > 0 && owner->list[place.first - 1].end >= time - index->gap) {
+    while (place.first > 0 && list[place.first - 1].end >= time - index->gap) {
         place.first--;
     }
     place.count = end - place.first;
@@ -262,7 +298,7 @@ struct session_place session_index_find(const struct session_index *index, struc
 
 struct session session_index_at(const struct session_place *place, size_t number)
 {
-    return place->owner->list[place->first + number];
+    return list_of(place->owner)[place->first + number];
 }
 
 void session_index_replace(struct session_index *index, struct slice key, const struct session_place *place,

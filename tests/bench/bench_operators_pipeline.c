@@ -69,12 +69,12 @@ static const struct pipeline pipelines[] = {
      2000000, 100000, 0, json_value, 1},
     {"count by sessions, 100k keys",
      "local tm = require 'tidemill'\n"
-     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():windowed_by(tm.session('100s'))\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():windowed_by(tm.session('10m'))\n"
      "  :count { store = 'counts' }\n",
      2000000, 100000, 1000, json_value, 1},
     {"final counts by sessions, 100k",
      "local tm = require 'tidemill'\n"
-     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():windowed_by(tm.session('100s'))\n"
+     "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():windowed_by(tm.session('10m'))\n"
      "  :count { store = 'counts', emit = 'final' }:to('out')\n",
      2000000, 100000, 1000, json_value, 1},
     {"flights-like aggregate in Lua",
