@@ -44,13 +44,9 @@ static bool extract_time(lua_State *L, struct node *node, const struct source *s
     return true;
 }
 
-/* One record with a time far ahead would close every window; what comes from a topic of the app itself was checked. */
-static bool check_time(struct node *node, const struct source *source, struct item *item)
+__attribute__((cold)) static bool refuse_time(struct node *node, struct item *item)
 {
     struct worker *worker = node->worker;
-    if (source->internal || !op_time_jumps(worker, item->timestamp)) {
-        return true;
-    }
     char time[CLOCK_TEXT_SIZE], before[CLOCK_TEXT_SIZE];
     clock_format_time(item->timestamp, time);
     clock_format_time(op_stream_time(worker), before);
@@ -79,7 +75,8 @@ bool source_take(lua_State *L, struct node *node, const struct source *source, s
         op_drop(node, DROP_NEGATIVE_TIME, item);
         return false;
     }
-    if (!check_time(node, source, item)) {
+    /* One record with a time far ahead would close every window; what comes from a topic of the app was checked. */
+    if (!source->internal && op_time_jumps(node->worker, item->timestamp) && !refuse_time(node, item)) {
         return false;
     }
     op_observe_time(node->worker, item->timestamp);

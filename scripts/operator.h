@@ -26,6 +26,12 @@ struct operator_table {
     const struct operator *const *list;
     size_t count;
 };
+/* Calls the node's settle, when it has one. */
+static inline int operator_settle(struct node *node)
+{
+    const struct operator *operator = (const struct operator *)node->op;
+    return operator->settle ? operator->settle(node) : 0;
+}
 /* clang-format on */
 
 /* [-0, +0, e] helpers for create: */

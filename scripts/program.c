@@ -235,8 +235,7 @@ static int settle_body(struct host *host, void *data)
     const struct node_list *list = data;
     for (int i = 0; i < list->count; i++) {
         host->node = list->nodes[i];
-        const struct operator* operator=(const struct operator*) host->node->op;
-        if (operator->settle && operator->settle(host->node)) {
+        if (operator_settle(host->node)) {
             return -1;
         }
     }

@@ -36,11 +36,8 @@ static bool reads(const struct worker_input *input, const struct node *source)
     return false;
 }
 
-void worker_look_ahead(struct worker *worker, struct worker_input *input)
+void worker_ask_ahead(struct worker *worker, struct worker_input *input)
 {
-    if (worker->ahead_count == 0 || input->next < input->ahead) {
-        return;
-    }
     struct slice keys[AHEAD_RECORDS];
     size_t count = 0;
     for (input->ahead = input->next; input->ahead < input->count && count < AHEAD_RECORDS; input->ahead++) {

@@ -123,8 +123,14 @@ int worker_seek_back(struct worker *worker, struct worker_input *input, struct e
 /* Where the group's offset goes with the next commit; negative: nothing is known of this input yet. */
 int64_t worker_next_offset(const struct worker *worker, const struct worker_input *input);
 /* worker_ahead.c */
-/* Before a record of the input is processed. */
-void worker_look_ahead(struct worker *worker, struct worker_input *input);
+void worker_ask_ahead(struct worker *worker, struct worker_input *input);
+/* Before a record of the input is processed: asks for the rows of the next ones when none are on their way. */
+static inline void worker_look_ahead(struct worker *worker, struct worker_input *input)
+{
+    if (worker->ahead_count > 0 && input->next >= input->ahead) {
+        worker_ask_ahead(worker, input);
+    }
+}
 /* worker_commit.c */
 void worker_find_changelogs(struct worker *worker);
 

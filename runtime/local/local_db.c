@@ -242,11 +242,13 @@ void local_db_checkpoint(struct local_db *db, bool restart)
     sqlite3_busy_handler(db->handle, wait_for_others, NULL);
 }
 
+/* The write-ahead log keeps its blocks up to a size that it rarely exceeds (local_maintenance.c), because writing over
+ * them costs less than having them given anew. */
 static int configure(struct local_db *db, enum local_db_use use, struct err *err)
 {
     const char *text = use == LOCAL_DB_WRITE
                            ? "PRAGMA synchronous = FULL; PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY;"
-                             "PRAGMA journal_size_limit = 33554432; PRAGMA wal_autocheckpoint = 0;"
+                             "PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 0;"
                            : "PRAGMA synchronous = FULL; PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY;"
                              "PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = 1;";
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
