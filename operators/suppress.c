@@ -310,6 +310,13 @@ static bool derive(lua_State *L, struct node *node, struct item *item)
 
 /* ---- looking in from outside ---- */
 
+static int check_key(const struct codec *codec, struct slice bytes, struct err *err)
+{
+    const struct codec *inner = ((const struct shown_codec *)codec)->inner;
+    struct slice row = suppress_entry_row(bytes);
+    return slice_is_null(row) ? 0 : inner->check(inner, row, err);
+}
+
 static void decode_key(const struct codec *codec, lua_State *L, struct slice bytes)
 {
     const struct codec *inner = ((const struct shown_codec *)codec)->inner;
@@ -328,6 +335,16 @@ static void encode_key(const struct codec *codec, lua_State *L, int index, struc
     inner->encode(inner, L, index, out);
 }
 
+static int check_value(const struct codec *codec, struct slice bytes, struct err *err)
+{
+    const struct codec *inner = ((const struct shown_codec *)codec)->inner;
+    struct arena arena = {0};
+    struct suppress_entry entry;
+    bool read = suppress_entry_parse(bytes, &entry, &arena);
+    arena_free(&arena);
+    return !read || slice_is_null(entry.value) ? 0 : inner->check(inner, entry.value, err);
+}
+
 static void decode_value(const struct codec *codec, lua_State *L, struct slice bytes)
 {
     const struct codec *inner = ((const struct shown_codec *)codec)->inner;
@@ -341,10 +358,11 @@ static void decode_value(const struct codec *codec, lua_State *L, struct slice b
 
 static void show(struct suppress *suppress, struct host_node *node)
 {
-    suppress->shown_key = (struct shown_codec){{.name = "suppressed key", .decode = decode_key, .encode = encode_key},
-                                               suppress->table.key_codec};
-    suppress->shown_value =
-        (struct shown_codec){{.name = "suppressed value", .decode = decode_value}, suppress->table.value_codec};
+    suppress->shown_key =
+        (struct shown_codec){{.name = "suppressed key", .check = check_key, .decode = decode_key, .encode = encode_key},
+                             suppress->table.key_codec};
+    suppress->shown_value = (struct shown_codec){
+        {.name = "suppressed value", .check = check_value, .decode = decode_value}, suppress->table.value_codec};
     node->key_codec = &suppress->shown_key.codec;
     node->value_codec = &suppress->shown_value.codec;
 }

@@ -7,6 +7,8 @@
 
 #include "base/memory.h"
 #include "engine/driver.h"
+#include "engine/store_form.h"
+#include "scripts/codec_windowed.h"
 #include "scripts/program.h"
 #include "scripts/view.h"
 #include "test_lua.h"
@@ -534,7 +536,7 @@ struct store_access {
     const struct store_driver *driver;
     struct store *store;
     struct codecs codecs;
-    enum store_kind kind;
+    const struct store_spec *spec;
 };
 
 static struct store_access access_argument(lua_State *L)
@@ -548,7 +550,7 @@ static struct store_access access_argument(lua_State *L)
         .driver = driver_store_driver(driver),
         .store = driver_store(driver, name, test->partition),
         .codecs = codecs_of_node(driver, known->owner),
-        .kind = known->spec.kind,
+        .spec = &known->spec,
     };
     if (access.store == NULL) {
         luaL_error(L, "the store \"%s\" has no partition %d", name, (int)test->partition);
@@ -557,46 +559,96 @@ static struct store_access access_argument(lua_State *L)
     return access;
 }
 
-/* Keys of window and session stores begin with a time (engine/store.h). */
-static struct slice store_key(lua_State *L, const struct store_access *access)
+/* Values of some stores have headers in front. */
+static void push_store_value(lua_State *L, const struct store_access *access, struct slice value)
 {
-    struct slice key = encode(L, access->codecs.key, 2);
-    if (access->kind == STORE_KEY_VALUE) {
-        return key;
+    bool plain = access->spec->kind == STORE_KEY_VALUE || !access->spec->headers || slice_is_null(value);
+    if (!plain && !store_form_parse_value(value, NULL, &value, host_of(L)->arena)) {
+        luaL_error(L, "the store \"%s\" has a value that is malformed", access->spec->name);
     }
-    struct arena *arena = host_of(L)->arena;
-    struct bytes timed = {arena_alloc(arena, key.size + 8), 0, key.size + 8};
-    bytes_append_u64(&timed, (uint64_t)luaL_checkinteger(L, 3));
-    bytes_append_slice(&timed, key);
-    return bytes_slice(&timed);
+    push_decoded(L, access->codecs.value, value);
 }
 
-/* s:get(key [, window_start]) */
+/* The codec of the keys of records, whose windows the store has. */
+static const struct codec *record_codec(const struct store_access *access)
+{
+    const struct codec *inner = codec_windowed_inner(access->codecs.key);
+    return inner ? inner : access->codecs.key;
+}
+
+/* The session of the key that begins at window->start: its end becomes window->end. */
+static bool find_session(lua_State *L, const struct store_access *access, struct store_window *window)
+{
+    struct store_cursor *cursor;
+    struct store_entry entry;
+    struct store_window seen;
+    struct err err;
+    bool found, match = false;
+    int result = access->driver->once(access->store, &cursor, &err);
+    while (result == 0 && !match && (result = access->driver->next(cursor, &found, &entry, &err)) == 0 && found) {
+        match = store_form_window(access->spec, entry.key, &seen) && seen.start == window->start &&
+                slice_equal(seen.key, window->key);
+    }
+    if (result != 0) {
+        raise_err(L, &err);
+    }
+    window->end = match ? seen.end : 0;
+    access->driver->end(cursor);
+    return match;
+}
+
+/* The key in the store of arguments 2 and on: key, and of windows the start, of sessions perhaps the end. Null: there
+ * is no such session. */
+static struct slice store_key(lua_State *L, const struct store_access *access)
+{
+    if (access->spec->kind == STORE_KEY_VALUE) {
+        return encode(L, access->codecs.key, 2);
+    }
+    struct store_window window = {encode(L, record_codec(access), 2), luaL_checkinteger(L, 3), 0};
+    if (access->spec->kind == STORE_SESSION && !lua_isnoneornil(L, 4)) {
+        window.end = luaL_checkinteger(L, 4);
+    } else if (access->spec->kind == STORE_SESSION && !find_session(L, access, &window)) {
+        return SLICE_NULL;
+    }
+    return store_form_key(access->spec, &window, host_of(L)->arena);
+}
+
+/* s:get(key), of windows s:get(key, window_start), of sessions s:get(key, window_start [, window_end]) */
 static int store_method_get(lua_State *L)
 {
     struct store_access access = access_argument(L);
     struct slice key = store_key(L, &access);
-    bool found;
+    bool found = false;
     struct store_entry entry;
     struct err err;
-    if (access.driver->get(access.store, key, &found, &entry, &err) != 0) {
+    if (!slice_is_null(key) && access.driver->get(access.store, key, &found, &entry, &err) != 0) {
         return raise_err(L, &err);
     }
-    push_decoded(L, access.codecs.value, found ? entry.value : SLICE_NULL);
+    push_store_value(L, &access, found ? entry.value : SLICE_NULL);
     return 1;
 }
 
+/* Windows as { key, window_start, window_end }; nil: the entry is the operator's own. */
 static void push_store_key(lua_State *L, const struct store_access *access, struct slice key)
 {
-    if (access->kind == STORE_KEY_VALUE || key.size < 8) {
+    struct store_window window;
+    if (access->spec->kind == STORE_KEY_VALUE) {
         push_decoded(L, access->codecs.key, key);
         return;
     }
-    struct bytes_reader reader = bytes_reader_of(key);
+    if (!store_form_window(access->spec, key, &window)) {
+        lua_pushnil(L);
+        return;
+    }
+    bool sessions = access->spec->kind == STORE_SESSION;
+    if (codec_windowed_inner(access->codecs.key)) {
+        push_decoded(L, access->codecs.key, store_form_windowed(sessions, &window, host_of(L)->arena));
+        return;
+    }
     lua_createtable(L, 0, 2);
-    lua_pushinteger(L, (lua_Integer)bytes_take_u64(&reader));
-    lua_setfield(L, -2, access->kind == STORE_WINDOW ? "window_start" : "window_end");
-    push_decoded(L, access->codecs.key, slice_of(key.data + 8, key.size - 8));
+    lua_pushinteger(L, window.start);
+    lua_setfield(L, -2, "window_start");
+    push_decoded(L, access->codecs.key, window.key);
     lua_setfield(L, -2, "key");
 }
 
@@ -624,8 +676,12 @@ static int store_method_all(lua_State *L)
     lua_Integer count = 0;
     while (result == 0 && (result = access.driver->next(cursor, &found, &entry, &err)) == 0 && found) {
         push_store_key(L, &access, entry.key);
+        if (lua_isnil(L, -1)) {
+            lua_pop(L, 1);
+            continue;
+        }
         lua_rawseti(L, -2, ++count);
-        push_decoded(L, access.codecs.value, entry.value);
+        push_store_value(L, &access, entry.value);
         lua_rawseti(L, -2, ++count);
     }
     if (result != 0) {

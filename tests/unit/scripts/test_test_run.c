@@ -31,6 +31,11 @@ static const char pipeline[] =
     "  :map_values(function(key, order) order.total = order.total * 2 return order end)\n"
     "  :to('doubled')\n"
     "app:stream('orders'):group_by_key():count { store = 'counts' }:to('counts')\n"
+    "local clicks = app:stream('clicks'):group_by_key()\n"
+    "clicks:windowed_by(tm.tumbling('10s')):count { store = 'windows' }:to('windows')\n"
+    "clicks:windowed_by(tm.tumbling('10s')):count { store = 'finals', emit = 'final' }:to('finals')\n"
+    "local sessions = clicks:windowed_by(tm.session('5s')):count { store = 'sessions' }\n"
+    "sessions:suppress { store = 'held', until_window_closes = true }:to('sessions')\n"
     "app:stream('numbers', { key = tm.int64, value = tm.double }):to('numbers-out', { key = tm.int64 })\n"
     "app:stream('bad'):map_values(function(key, value) return value.a.b end):to('bad-out')\n";
 
@@ -300,6 +305,31 @@ START_TEST(bad_files_are_errors)
 }
 END_TEST
 
-UNIT_MAIN("test_run", pipelines_run, codecs_are_the_topics, clock_and_commit, differences_are_shown, errors_are_tested,
-          failures_name_the_line, texts_differ_by_a_line, properties_hold_for_all, restarts_keep_the_state,
-          lines_that_run_are_counted, values_outlive_their_record, files_report_all_tests, bad_files_are_errors)
+START_TEST(stores_of_windows_are_readable)
+{
+    expect_pass("local d = t.driver 'pipeline.lua'\n"
+                "d:send('clicks', 'a', 1, { at = 1000 })\n"
+                "d:send('clicks', 'a', 1, { at = 3000 })\n"
+                "d:send('clicks', 'b', 1, { at = 12000 })\n"
+                "t.equal(d:store('windows'):get('a', 0), 2)\n"
+                "t.equal(d:store('windows'):get('a', 10000), nil)\n"
+                "t.equal(d:store('finals'):get('b', 10000), 1)\n"
+                "t.equal(d:store('sessions'):get('a', 1000), 2)\n"
+                "t.equal(d:store('sessions'):get('a', 1000, 3000), 2)\n"
+                "t.equal(d:store('sessions'):get('a', 1000, 2000), nil)\n"
+                "t.equal(d:store('sessions'):get('a', 2000), nil)\n"
+                "local all, held = {}, 0\n"
+                "for key, value in d:store('sessions'):all() do all[#all + 1] = { key, value } end\n"
+                "t.equal(all, { { { key = 'a', window_start = 1000, window_end = 3000 }, 2 },\n"
+                "  { { key = 'b', window_start = 12000, window_end = 12000 }, 1 } })\n"
+                "for key, value in d:store('held'):all() do held = held + 1\n"
+                "  t.equal({ key.key, value }, { 'b', 1 }) end\n"
+                "t.equal(held, 1)\n"
+                "t.equal(d:store('held'):get({ key = 'b', window_start = 12000, window_end = 12000 }), 1)\n");
+}
+END_TEST
+
+UNIT_MAIN("test_run", stores_of_windows_are_readable, pipelines_run, codecs_are_the_topics, clock_and_commit,
+          differences_are_shown, errors_are_tested, failures_name_the_line, texts_differ_by_a_line,
+          properties_hold_for_all, restarts_keep_the_state, lines_that_run_are_counted, values_outlive_their_record,
+          files_report_all_tests, bad_files_are_errors)
