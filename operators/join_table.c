@@ -60,13 +60,20 @@ static void left_join_create(lua_State *L, struct node *node, int options)
     create(L, node, options, true);
 }
 
+static int join_open(struct node *node)
+{
+    const struct join_table *join = node->state;
+    table_look_ahead(node, join->table);
+    return 0;
+}
+
 static void join_close(struct node *node)
 {
     free(node->state);
 }
 
 const struct operator operator_join_table = {
-    .op = {"join", NULL, join_process, NULL, join_close},
+    .op = {"join", join_open, join_process, NULL, join_close},
     .usage = "stream:join(table, function(key, left, right, rec) return value end [, { name, on_error, value }])",
     .text = "Joins each record with the row that the table has for its key at that moment; without a row there is no "
             "result. Both topics need the same number of partitions.",
@@ -74,7 +81,7 @@ const struct operator operator_join_table = {
 };
 
 const struct operator operator_left_join_table = {
-    .op = {"left_join", NULL, join_process, NULL, join_close},
+    .op = {"left_join", join_open, join_process, NULL, join_close},
     .usage = "stream:left_join(table, function(key, left, right, rec) return value end [, { name, on_error, value }])",
     .text = "As join, but a record without a row is joined with nil.",
     .create = left_join_create,

@@ -38,6 +38,18 @@ void table_close(struct node *node)
     free(table);
 }
 
+void table_look_ahead(struct node *node, const struct node *table)
+{
+    const struct table *state = table->state;
+    while (!state->store_name && table->parent_count == 1) {
+        table = table->parents[0];
+        state = table->state;
+    }
+    if (state->store_name) {
+        op_look_ahead(node, op_store(node, state->store_name));
+    }
+}
+
 void table_want_old(struct node *node)
 {
     struct table *table = node->state;

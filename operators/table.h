@@ -47,6 +47,9 @@ int table_flush(struct node *node);
 int table_flush_now(struct node *node);
 void table_close(struct node *node);
 
+/* For the records of `node` the row of `table` under their own key will be asked for; a hint. */
+void table_look_ahead(struct node *node, const struct node *table);
+
 /* From now on changes of `node`'s table carry what was there before; called while building by whoever is behind it. */
 void table_want_old(struct node *node);
 

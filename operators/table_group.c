@@ -240,16 +240,16 @@ const struct operator operator_table_group_by = {
 };
 
 const struct operator operator_table_count = {
-    .op = {"table_count", table_open, fold_process, NULL, close_state},
-    .usage = "grouped_table:count { store [, changelog, ttl, name, on_error] }",
+    .op = {"table_count", table_open, fold_process, table_flush, table_close},
+    .usage = "grouped_table:count { store [, emit, changelog, ttl, name, on_error] }",
     .text = "A table with the number of rows in each group. A group that has lost all its rows stays, with 0.",
     .create = count_create,
 };
 
 const struct operator operator_table_reduce = {
-    .op = {"table_reduce", table_open, fold_process, NULL, close_state},
+    .op = {"table_reduce", table_open, fold_process, table_flush, table_close},
     .usage = "grouped_table:reduce { store, add = function(agg, value, rec) return agg end, "
-             "sub = function(agg, value, rec) return agg end [, key, value, changelog, ttl, name, on_error] }",
+             "sub = function(agg, value, rec) return agg end [, key, value, emit, changelog, ttl, name, on_error] }",
     .text =
         "A table with one value of each group: the first row's, then what add makes of it for each row that comes in "
         "and sub for each that goes out. A row that changes within its group is taken out and put in in one step. "
@@ -258,11 +258,11 @@ const struct operator operator_table_reduce = {
 };
 
 const struct operator operator_table_aggregate = {
-    .op = {"table_aggregate", table_open, fold_process, NULL, close_state},
+    .op = {"table_aggregate", table_open, fold_process, table_flush, table_close},
     .usage = "grouped_table:aggregate { store, init = function() return agg end, "
              "add = function(key, value, agg, rec) return agg end, "
              "sub = function(key, value, agg, rec) return agg end "
-             "[, key, value, changelog, ttl, name, on_error] }",
+             "[, key, value, emit, changelog, ttl, name, on_error] }",
     .text = "A table with one aggregate of each group, begun by init; add puts a row in, sub takes one out. A row that "
             "changes within its group is taken out and put in in one step. nil deletes the group.",
     .create = aggregate_create,

@@ -5,7 +5,7 @@ local object, self_of, node, computed_value = dsl.object, dsl.self_of, dsl.node,
 local repartition, store_of, need_store = dsl.repartition, dsl.store_of, dsl.need_store
 local table_class, table_methods = dsl.table_class, dsl.table_methods
 local grouped_table_class, grouped_table_methods = dsl.grouped_table_class, dsl.grouped_table_methods
-local STORE_OPTIONS = dsl.STORE_OPTIONS
+local STORE_OPTIONS, emit_of = dsl.STORE_OPTIONS, dsl.emit_of
 
 function table_methods.group_by(self, fn, options)
   local from = self_of("group_by", self, table_class)
@@ -18,9 +18,9 @@ function table_methods.group_by(self, fn, options)
 end
 
 local AGGREGATE_OPTIONS = {
-  count = with(STORE_OPTIONS),
-  reduce = with(STORE_OPTIONS, "add", "sub", "key", "value"),
-  aggregate = with(STORE_OPTIONS, "init", "add", "sub", "key", "value"),
+  count = with(STORE_OPTIONS, "emit"),
+  reduce = with(STORE_OPTIONS, "emit", "add", "sub", "key", "value"),
+  aggregate = with(STORE_OPTIONS, "emit", "init", "add", "sub", "key", "value"),
 }
 
 local function need_sub(kind, options)
@@ -46,7 +46,8 @@ local function aggregation(kind)
     local key = codec_option(options, "key", from.key)
     local value = kind == "count" and core.codecs.int64 or codec_option(options, "value", grouped.value)
     local id = node("table_" .. kind, options, { from.id }, { store = store, init = options.init, add = options.add,
-      sub = options.sub, key_codec = key, value_codec = value, row_codec = grouped.value })
+      sub = options.sub, emit = emit_of(kind, options), key_codec = key, value_codec = value,
+      row_codec = grouped.value })
     store_of(kind, id, options)
     return object(table_class, { id = id, key = key, value = value, count = kind == "count", sources = from.sources,
       store = store, nearest = store })

@@ -257,7 +257,25 @@ START_TEST(emit_is_checked)
 }
 END_TEST
 
-UNIT_MAIN("emit", a_count_goes_out_once_per_key_and_commit,
+START_TEST(groups_of_tables_wait_too)
+{
+    struct pipeline p;
+    pipeline_open(&p, "local groups = app:table('t', { store = 't' }):group_by(function(k, v) return v.g, v.n end)\n"
+                      "groups:count { store = 'c', emit = 'commit' }:to('counts')\n"
+                      "groups:reduce { store = 'r', emit = 'commit', add = function(agg, n) return agg + n end,\n"
+                      "  sub = function(agg, n) return agg - n end }:to('sums')\n");
+    pipeline_send(&p, "t", "a", "{\"g\":\"x\",\"n\":1}", 1);
+    pipeline_send(&p, "t", "b", "{\"g\":\"x\",\"n\":2}", 2);
+    pipeline_send(&p, "t", "a", "{\"g\":\"y\",\"n\":5}", 3);
+    ck_assert_str_eq(outputs(&p, "counts"), "");
+    commit(&p);
+    ck_assert_str_eq(outputs(&p, "counts"), "x:1@3 y:1@3");
+    ck_assert_str_eq(outputs(&p, "sums"), "x:2@3 y:5@3");
+    pipeline_close(&p);
+}
+END_TEST
+
+UNIT_MAIN("emit", groups_of_tables_wait_too, a_count_goes_out_once_per_key_and_commit,
           an_aggregate_is_written_at_the_commit_or_when_somebody_looks, what_is_not_the_aggregations_own_is_not_kept,
           a_failed_call_leaves_the_aggregate_as_it_was, tables_behind_see_what_went_out_before,
           a_join_sees_the_row_before_it_goes_out, a_chain_of_held_tables_ends_with_one_commit,
