@@ -12,6 +12,7 @@
 #define BATCH 500           /* records applied in one call */
 #define SAVE_RECORDS 100000 /* applied ones that are saved at the latest */
 #define SAVE_MS 10000       /* after the first one that is not saved yet */
+#define SAVE_PAUSE_MS 100   /* between two attempts */
 #define REST_MS 1000        /* before a failed reader is opened again */
 #define NS_PER_MS INT64_C(1000000)
 
@@ -141,16 +142,28 @@ static int save(struct globals *globals, struct err *err)
                               .committed_ms = clock_wall_ms(config->clock)};
     int result = config->stores->commit(worker_stores(globals->worker), &meta, err);
     free(positions);
+    if (result) {
+        return err_wrap(err, "saving the global tables");
+    }
     globals->unsaved = 0;
-    return result ? err_wrap(err, "saving the global tables") : 0;
+    return 0;
 }
 
 static int save_if_due(struct globals *globals, struct err *err)
 {
     bool files = globals->config.state_directory != NULL;
-    bool due = globals->unsaved > 0 && (!files || globals->unsaved >= SAVE_RECORDS ||
-                                        now_ns(globals) - globals->unsaved_since_ns >= SAVE_MS * NS_PER_MS);
-    return due ? save(globals, err) : 0;
+    int64_t age_ms = (now_ns(globals) - globals->unsaved_since_ns) / NS_PER_MS;
+    bool many = globals->unsaved >= SAVE_RECORDS && age_ms >= SAVE_PAUSE_MS;
+    bool due = globals->unsaved > 0 && (!files || many || age_ms >= SAVE_MS);
+    if (!due || save(globals, err) == 0) {
+        return 0;
+    }
+    if (err->class != ERR_RETRY) {
+        return -1;
+    }
+    globals->unsaved_since_ns = now_ns(globals); /* a full disk: what was applied stays in memory until then */
+    log_event(LOG_WARN, "global tables can't be saved now", log_text("reason", err->text));
+    return 0;
 }
 
 void globals_close(struct globals *globals)

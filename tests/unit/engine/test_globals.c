@@ -219,6 +219,38 @@ START_TEST(brokers_that_are_away_are_tried_again)
 }
 END_TEST
 
+static int full_disk(struct store_set *set, const struct store_meta *meta, struct err *err)
+{
+    if (failures > 0) {
+        failures--;
+        return err_set(err, ERR_RETRY, ERR_DISK_FULL, "The disk is full.");
+    }
+    return sqlite_store_driver.commit(set, meta, err);
+}
+
+START_TEST(a_full_disk_is_waited_for)
+{
+    prepare();
+    scene.stores.commit = full_disk;
+    scene_open_thread();
+    scene_settle();
+    failures = 2;
+    send_rows(30);
+    for (int i = 0; i < 10; i++) {
+        clock_advance(&scene.clock, 11000);
+        scene_step();
+    }
+    ck_assert_int_eq(failures, 0);
+    ck_assert_int_eq(applied, 30);
+    reopen();
+    ck_assert_int_eq(applied, 0);
+    scene_send("in", 0, "k29", "", 5);
+    scene_settle();
+    ck_assert_str_eq(scene_values("out", 0), "k29 ");
+    scene_close();
+}
+END_TEST
+
 START_TEST(a_record_that_fails_ends_the_thread)
 {
     prepare();
@@ -234,4 +266,4 @@ END_TEST
 UNIT_MAIN("globals", all_partitions_are_loaded_before_anything_is_processed, news_are_followed_and_deletions_too,
           a_restart_goes_on_from_the_local_files, without_files_everything_is_loaded_again,
           a_topic_that_begins_later_than_the_files_stand_is_loaded_again, a_topic_with_another_id_is_loaded_again,
-          brokers_that_are_away_are_tried_again, a_record_that_fails_ends_the_thread)
+          brokers_that_are_away_are_tried_again, a_full_disk_is_waited_for, a_record_that_fails_ends_the_thread)
