@@ -23,7 +23,7 @@ from verifier import GROUPED, INPUT, KEYS, PATIENCE, SUMS, Failure, LogFollower,
 
 PARTITIONS = 4
 ROUND = 25       # kills between two times that everything is waited for
-REACH_SECONDS = 2  # a failpoint that was not reached by then is not waited for
+REACH_SECONDS = 6  # a failpoint that was not reached by then is not waited for
 LIMITS = {"TIDEMILL_MERGE_BYTES": "20000", "TIDEMILL_MAINTENANCE_MS": "40", "TIDEMILL_CHECKPOINT_BYTES": "200000",
           "TIDEMILL_COMPACT_BYTES": "20000", "TIDEMILL_PROGRESS_RECORDS": "100"}
 
@@ -306,10 +306,10 @@ class Campaign:
         for how in (None, "delete"):
             self.spoil(how)
             self.settle()
+            verify_log(self.program, self.data)
         self.feeder.end()
         for follower in self.followers:
             follower.stop()
-        verify_log(self.program, self.data)
 
     def run(self, kills):
         self.open()

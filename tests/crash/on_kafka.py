@@ -30,7 +30,7 @@ from verifier import CHANGELOGS, GROUPED, INPUT, KEYS, SUMS, Failure, KafkaReade
 
 PARTITIONS = 4
 SESSION_MS = 4000
-REACH_SECONDS = 8  # a failpoint that was not reached by then is not waited for
+REACH_SECONDS = 12  # a failpoint that was not reached by then is not waited for
 ROUND = 12         # steps between two times that everything is waited for
 LIMITS = {"TIDEMILL_MERGE_BYTES": "20000", "TIDEMILL_PROGRESS_RECORDS": "100"}
 SUPPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support")

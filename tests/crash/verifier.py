@@ -101,15 +101,15 @@ class Verifier:
                 raise Failure("lost", f"key {key}: {sent[key]} records, {self.sums[key].n} sums, "
                                       f"{self.sequences[key]} in groups")
 
-    def check_changelogs(self, folds):
-        """`folds`: store -> {key: value} as the changelog leaves it. Markers of the runtime are left out."""
+    def check_folds(self, what, folds):
+        """`folds`: store -> {key: value} as `what` leaves it, changelog or store; markers of the runtime are left out."""
         sums = {f"k{k}": {"n": c.n, "sum": c.sum, "last": c.n} for k, c in enumerate(self.sums) if c.n}
         groups = {g: {"n": c.n, "sum": c.sum} for g, c in self.groups.items() if c.n}
         for store, expected in (("sums", sums), ("groups", groups)):
             found = {k: {f: v[f] for f in ("n", "sum", "last") if f in v} for k, v in folds[store].items()}
             if found != expected:
                 wrong = [k for k in expected if found.get(k) != expected[k]] + [k for k in found if k not in expected]
-                raise Failure("wrong", f"the changelog of {store} and the fold of the input differ at {wrong[:3]}: "
+                raise Failure("wrong", f"the {what} of {store} and the fold of the input differ at {wrong[:3]}: "
                                        f"{found.get(wrong[0])}, not {expected.get(wrong[0])}")
 
 
@@ -147,9 +147,17 @@ class LogReader:
         records = self.consume(topic, "--latest")
         return {r["key"]: r["value"] for r in records if not r["key"].startswith("\0")}
 
-    def caught_up(self, topic):
-        """Everything that is committed is readable at once."""
-        return True
+
+def read_stores(program, data):
+    """What is in the files of the stores; a key must not be in two partitions."""
+    stores = {}
+    for store in CHANGELOGS:
+        command = [program, "state", "dump", store, "--app", APP, "--data", data, "--format", "json"]
+        lines = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()
+        stores[store] = {r["key"]: r["value"] for r in map(json.loads, lines)}
+        if len(stores[store]) != len(lines):
+            raise Failure("wrong", f"a key is twice in the store {store}")
+    return stores
 
 
 class LogFollower:
@@ -273,7 +281,8 @@ def verify_log(program, data):
         for record in reader.whole(topic):
             verifier.take(topic, record["key"], record["value"], f"{topic} [{record['partition']}] {record['offset']}")
     verifier.check_complete(sent)
-    verifier.check_changelogs({store: reader.fold(topic) for store, topic in CHANGELOGS.items()})
+    verifier.check_folds("changelog", {store: reader.fold(topic) for store, topic in CHANGELOGS.items()})
+    verifier.check_folds("store", read_stores(program, data))
     return verifier, sent
 
 
@@ -285,7 +294,7 @@ def verify_kafka(brokers):
                                                 f"{m.topic()} [{m.partition()}] {m.offset()}"))
     reader.close()
     verifier.check_complete(sent)
-    verifier.check_changelogs({store: kafka_fold(brokers, topic) for store, topic in CHANGELOGS.items()})
+    verifier.check_folds("changelog", {store: kafka_fold(brokers, topic) for store, topic in CHANGELOGS.items()})
     return verifier, sent
 
 
