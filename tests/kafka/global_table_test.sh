@@ -21,7 +21,7 @@ END_SCRIPT
     tm produce "$id-in" clicks --key k --partitions 4
     local pids=()
     for name in a b; do
-        "$PROGRAM" run join.lua --data data --instance $name --threads 1 --log-level info > $name.log 2>&1 &
+        "$PROGRAM" run join.lua --brokers "$TIDEMILL_BROKERS" --data data --instance $name --threads 1 --log-level info > $name.log 2>&1 &
         pids+=($!)
     done
     await sh -c "[ \$('$PROGRAM' consume $id-out | wc -l) -eq 400 ]"
@@ -32,7 +32,7 @@ END_SCRIPT
     sed -i 's/"A/"B/' rows
     tm produce "$id-rows" rows --key id
     tm produce "$id-in" clicks --key k
-    status 0 tm run join.lua --data data --instance a --until-end --threads 1 --log-level info
+    status 0 tm run join.lua --brokers "$TIDEMILL_BROKERS" --data data --instance a --until-end --threads 1 --log-level info
     says "global tables are taken up"
     same 800 "$(tm consume "$id-out" | wc -l)"
     same 400 "$(tm consume "$id-out" | grep -c '"row":"B')"
