@@ -97,12 +97,15 @@ static void note_error(rd_kafka_t *rk, int code, const char *reason, void *opaqu
 {
     (void)rk;
     struct kafka_client *client = opaque;
-    if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL) {
+    bool denies = code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL;
+    pthread_mutex_lock(&client->lock);
+    if (denies || atomic_load(&client->denied) == 0) { /* why it was denied says more than that nobody is left */
+        snprintf(client->reason, sizeof client->reason, "%s", reason);
+    }
+    pthread_mutex_unlock(&client->lock);
+    if (denies) {
         atomic_store(&client->denied, code);
     }
-    pthread_mutex_lock(&client->lock);
-    snprintf(client->reason, sizeof client->reason, "%s", reason);
-    pthread_mutex_unlock(&client->lock);
     kafka_log_line(client->transport->log, SYSLOG_WARNING, client->name, rd_kafka_err2name((rd_kafka_resp_err_t)code),
                    reason);
 }
