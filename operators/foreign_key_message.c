@@ -72,7 +72,7 @@ struct slice foreign_key_response_encode(struct arena *arena, const struct forei
     struct bytes out = begin(arena, response->value.size);
     bytes_append_byte(&out, VERSION);
     append_version(&out, &response->version);
-    bytes_append_byte(&out, response->value.data != NULL);
+    bytes_append_byte(&out, (unsigned char)response->found);
     bytes_append_slice(&out, response->value);
     return bytes_slice(&out);
 }
@@ -102,9 +102,11 @@ int foreign_key_response_parse(struct slice bytes, struct foreign_key_response *
     struct bytes_reader reader = bytes_reader_of(bytes);
     uint8_t version = bytes_take_byte(&reader);
     response->version = take_version(&reader);
-    uint8_t exists = bytes_take_byte(&reader);
-    response->value = exists ? rest(&reader) : SLICE_NULL;
-    bool good = !reader.failed && version == VERSION && exists <= 1 && (exists || rest(&reader).size == 0);
+    uint8_t found = bytes_take_byte(&reader);
+    response->found = (enum foreign_key_found)found;
+    response->value = found == FOUND_ROW ? rest(&reader) : SLICE_NULL;
+    bool good = !reader.failed && version == VERSION && found < FOREIGN_KEY_FOUND &&
+                (found == FOUND_ROW || rest(&reader).size == 0);
     return good ? 0 : refuse("response", err);
 }
 

@@ -3,7 +3,7 @@
  * Registration topic, keyed by the foreign key: which row of the left table wants which row of the right one.
  *     version 0 (8 bits), instruction (8), whether there is a hash (8), hash (128 if so), partition (32), primary key
  * Response topic, keyed by the primary key, in the partition of the left row: what the right row is.
- *     version 0 (8 bits), whether there is a hash (8), hash (128 if so), whether there is a value (8), value
+ *     version 0 (8 bits), whether there is a hash (8), hash (128 if so), what is found (8), value
  * Numbers are big-endian. The subscription store has registrations without the primary key, under
  *     length of the foreign key (32), foreign key, primary key
  *
@@ -17,8 +17,8 @@
 #include "base/hash.h"
 
 enum foreign_key_instruction {
-    SUBSCRIBE_IF_FOUND, /* answer only if the right row exists: there is no result to take back */
-    SUBSCRIBE,          /* answer in any case */
+    SUBSCRIBE_QUIETLY,  /* that there is no right row is news only where there is a result */
+    SUBSCRIBE,          /* that there is no right row is a result */
     UNSUBSCRIBE_ANSWER, /* answer that there is no right row */
     UNSUBSCRIBE,        /* no answer: another registration brings it */
     FOREIGN_KEY_INSTRUCTIONS
@@ -37,8 +37,16 @@ struct foreign_key_registration {
     struct slice primary_key;
 };
 
+enum foreign_key_found {
+    FOUND_NOTHING,
+    FOUND_ROW,
+    FOUND_NOTHING_QUIETLY, /* to be forgotten where there is no result */
+    FOREIGN_KEY_FOUND
+};
+
 struct foreign_key_response {
     struct foreign_key_version version;
+    enum foreign_key_found found;
     struct slice value; /* of the right row; null: there is none */
 };
 

@@ -166,15 +166,20 @@ static int register_row(struct node *node, struct item *item, const struct left_
     return op_produce(worker, foreign->output, -1, &record) ? flow_fail(node, item) : 0;
 }
 
-/* Inner joins: an answer is wanted only where there may be a result to make or to take back. */
+/* Inner joins: what can't have had a result does not send a tombstone. A row that names none may have one nevertheless:
+ * that of an earlier version, while the answer that ends it is stale by now. */
 static int register_inner(struct node *node, struct item *item, const struct left_change *change)
 {
     struct slice old = change->old_foreign_key, new = change->foreign_key;
+    if (!new.data && old.data) {
+        return register_row(node, item, change, old, UNSUBSCRIBE_ANSWER);
+    }
     if (!new.data) {
-        return old.data ? register_row(node, item, change, old, UNSUBSCRIBE_ANSWER) : 0;
+        bool changed = change->value.data || !item->old.null;
+        return changed ? register_row(node, item, change, SLICE_NULL, SUBSCRIBE_QUIETLY) : 0;
     }
     if (!old.data || slice_equal(old, new)) {
-        return register_row(node, item, change, new, SUBSCRIBE_IF_FOUND);
+        return register_row(node, item, change, new, SUBSCRIBE_QUIETLY);
     }
     return register_row(node, item, change, old, UNSUBSCRIBE) ? -1 : register_row(node, item, change, new, SUBSCRIBE);
 }
@@ -248,11 +253,11 @@ struct response {
 };
 
 static int respond(struct node *node, const struct item *item, const struct foreign_key_registration *to,
-                   struct slice value, int64_t timestamp)
+                   enum foreign_key_found found, struct slice value, int64_t timestamp)
 {
     struct response *response = node->state;
     struct worker *worker = node->worker;
-    struct foreign_key_response answer = {to->version, value};
+    struct foreign_key_response answer = {to->version, found, value};
     struct record record = {
         .key = to->primary_key,
         .value = foreign_key_response_encode(op_arena(worker), &answer),
@@ -287,15 +292,24 @@ static int answer_registration(struct node *node, struct item *item,
     const struct response *response = node->state;
     struct slice value;
     int64_t timestamp = row->timestamp > item->timestamp ? row->timestamp : item->timestamp; /* S27 */
-    if (registration->instruction == UNSUBSCRIBE ||
-        (registration->instruction == SUBSCRIBE_IF_FOUND && row->value.null)) {
-        return 0;
-    }
+    enum foreign_key_found found = row->value.null ? FOUND_NOTHING : FOUND_ROW;
     if (!flow_encode(node, item, &row->value, response->value_codec, &value)) {
         return 0;
     }
-    value = registration->instruction == UNSUBSCRIBE_ANSWER ? SLICE_NULL : value;
-    return respond(node, item, registration, value, timestamp) ? flow_fail(node, item) : 0;
+    switch (registration->instruction) {
+    case UNSUBSCRIBE:
+        return 0;
+    case UNSUBSCRIBE_ANSWER:
+        found = FOUND_NOTHING;
+        value = SLICE_NULL;
+        break;
+    case SUBSCRIBE_QUIETLY:
+        found = found == FOUND_NOTHING ? FOUND_NOTHING_QUIETLY : found;
+        break;
+    default:
+        break;
+    }
+    return respond(node, item, registration, found, value, timestamp) ? flow_fail(node, item) : 0;
 }
 
 static int registration_body(lua_State *L, struct node *node, struct item *item)
@@ -329,7 +343,9 @@ static int answer_subscription(struct node *node, const struct item *item, size_
             ((const struct response *)node->state)->store_name);
     }
     registration.primary_key = slice_of(entry->key.data + prefix, entry->key.size - prefix);
-    return respond(node, item, &registration, value, item->timestamp); /* not the left row's, even if that is later */
+    enum foreign_key_found found = value.data ? FOUND_ROW : FOUND_NOTHING;
+    return respond(node, item, &registration, found, value,
+                   item->timestamp); /* not the left row's, even if that is later */
 }
 
 /* No call of Lua comes while the cursor is open. Each answer leaves the arena again: a row may have a million of them.
@@ -406,7 +422,8 @@ struct foreign_join {
     bool left;
 };
 
-static int write_result(struct node *node, struct item *item)
+/* `quiet`: only if there is a row, which it deletes. */
+static int write_result(struct node *node, struct item *item, bool quiet)
 {
     const struct foreign_join *join = node->state;
     struct table_row before;
@@ -415,22 +432,23 @@ static int write_result(struct node *node, struct item *item)
         !flow_encode(node, item, &item->value, join->table.value_codec, &value)) {
         return 0;
     }
-    if (table_wants_before(&join->table) && table_read(node, key, &before)) {
+    if ((quiet || table_wants_before(&join->table)) && table_read(node, key, &before)) {
         return -1;
     }
-    return table_change(node, item, key, value, &before);
+    return quiet && !before.found ? 0 : table_change(node, item, key, value, &before);
 }
 
-static int join_response(lua_State *L, struct node *node, struct item *item, struct datum *left, struct slice right)
+static int join_response(lua_State *L, struct node *node, struct item *item, struct datum *left,
+                         const struct foreign_key_response *response)
 {
     const struct foreign_join *join = node->state;
-    struct datum value = datum_of_bytes(join->right_codec, right);
+    struct datum value = datum_of_bytes(join->right_codec, response->value);
     item->value = datum_null(join->joiner.value_codec);
     if (!left->null && (join->left || !value.null) &&
         !joiner_call(L, node, item, &join->joiner, left, &value, &item->value)) {
         return 0;
     }
-    return write_result(node, item);
+    return write_result(node, item, response->found == FOUND_NOTHING_QUIETLY);
 }
 
 /* An answer to an earlier version of the left row is dropped: that to the present one is on its way. */
@@ -454,7 +472,7 @@ static int response_body(lua_State *L, struct node *node, struct item *item)
     if (!foreign_key_version_equal(&present, &response.version)) {
         return 0;
     }
-    return join_response(L, node, item, &row.value, response.value);
+    return join_response(L, node, item, &row.value, &response);
 }
 
 static int join_process(struct node *node, int parent, struct item *item)
