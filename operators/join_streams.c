@@ -271,8 +271,8 @@ const struct operator operator_stream_left_join = {
         "[, grace, value, changelog, name, on_error] })",
     .text =
         "As join; a record of the left stream without a match is joined with nil as soon as it would be late, once, "
-        "with its own timestamp. That takes a later record on either side: time goes by records. Left records "
-        "without a key are joined with nil at once.",
+        "with its own timestamp. That takes a later record on either side: time goes by records. A right record that "
+        "is not late itself still joins it afterwards. Left records without a key are joined with nil at once.",
     .create = left_join_create,
 };
 

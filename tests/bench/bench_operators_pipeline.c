@@ -26,6 +26,8 @@ struct pipeline {
     int goal_ns;
     void (*value)(int number, char *text, size_t size);
     int per_ms; /* records in a millisecond of event time */
+    int rows;   /* of the topic "rows", one of each key, loaded before the clock starts */
+    bool pairs; /* records go to "in" and "right" in turns, two and two with one key */
 };
 
 static void json_value(int number, char *text, size_t size)
@@ -46,37 +48,43 @@ static void flight_value(int number, char *text, size_t size)
              number % 16, number, number % 99999, number % 90 - 10, number % 70);
 }
 
+/* What a table of facts, or one side of a pair, mostly has. */
+static void fact_value(int number, char *text, size_t size)
+{
+    snprintf(text, size, "{\"id\":%d,\"name\":\"user %d\",\"tier\":%d}", number, number % 9973, number % 5);
+}
+
 static const struct pipeline pipelines[] = {
     {"pass-through, bytes",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):to('out')\n",
-     2000000, 100000, 100, json_value, 1},
+     2000000, 100000, 100, json_value, .per_ms = 1},
     {"pass-through, JSON checked",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in'):to('out')\n",
-     2000000, 100000, 0, json_value, 1},
+     2000000, 100000, 0, json_value, .per_ms = 1},
     {"filter on one JSON field",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in'):filter(function(k, v) return v.amount > 100 end):to('out')\n",
-     2000000, 100000, 300, json_value, 1},
+     2000000, 100000, 300, json_value, .per_ms = 1},
     {"count, 1M keys",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():count { store = 'counts' }\n",
-     4000000, 1000000, 400, json_value, 1},
+     4000000, 1000000, 400, json_value, .per_ms = 1},
     {"count, 100k keys",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():count { store = 'counts' }\n",
-     2000000, 100000, 0, json_value, 1},
+     2000000, 100000, 0, json_value, .per_ms = 1},
     {"count by sessions, 100k keys",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():windowed_by(tm.session('10m'))\n"
      "  :count { store = 'counts' }\n",
-     2000000, 100000, 1000, json_value, 1},
+     2000000, 100000, 1000, json_value, .per_ms = 1},
     {"final counts by sessions, 100k",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():windowed_by(tm.session('10m'))\n"
      "  :count { store = 'counts', emit = 'final' }:to('out')\n",
-     2000000, 100000, 1000, json_value, 1},
+     2000000, 100000, 1000, json_value, .per_ms = 1},
     {"flights-like aggregate in Lua",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in'):group_by_key():aggregate { store = 'sums',\n"
@@ -87,31 +95,51 @@ static const struct pipeline pipelines[] = {
      "    else sum.delay = sum.delay + v.departure_delay\n"
      "      if v.departure_delay > 15 then sum.late = sum.late + 1 end end\n"
      "    return sum end }:to('out')\n",
-     1000000, 16, 2500, flight_value, 1},
+     1000000, 16, 2500, flight_value, .per_ms = 1},
     {"count, 100k keys",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key():count { store = 'counts' }\n",
-     4000000, 100000, 0, json_value, 10},
+     4000000, 100000, 0, json_value, .per_ms = 10},
     {"tumbling count, 100k keys, 1m",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key()\n"
      "  :windowed_by(tm.tumbling('1m')):count { store = 'counts' }\n",
-     4000000, 100000, 500, json_value, 10},
+     4000000, 100000, 500, json_value, .per_ms = 10},
     {"tumbling final, 100k keys, 1m",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key()\n"
      "  :windowed_by(tm.tumbling('1m')):count { store = 'counts', emit = 'final' }:to('out')\n",
-     4000000, 100000, 0, json_value, 10},
+     4000000, 100000, 0, json_value, .per_ms = 10},
     {"hopping count, 5 windows",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key()\n"
      "  :windowed_by(tm.hopping('5m', '1m')):count { store = 'counts' }\n",
-     2000000, 100000, 1500, json_value, 10},
+     2000000, 100000, 1500, json_value, .per_ms = 10},
+    {"stream-table join, 1M keys",
+     "local tm = require 'tidemill'\n"
+     "local app = tm.app 'bench'\n"
+     "local rows = app:table('rows', { store = 'rows', value = tm.bytes })\n"
+     "app:stream('in', { value = tm.bytes }):join(rows, function(k, v, row) return row end):to('out')\n",
+     2000000, 1000000, 400, fact_value, .per_ms = 1, .rows = 1000000},
+    {"stream join, 10k in the window",
+     "local tm = require 'tidemill'\n"
+     "local app = tm.app 'bench'\n"
+     "local right = app:stream('right', { value = tm.bytes })\n"
+     "app:stream('in', { value = tm.bytes }):join(right, function(k, l, r) return r end,\n"
+     "  { within = '5s', store = 'pairs' }):to('out')\n",
+     2000000, 1000000, 1200, fact_value, .per_ms = 1, .pairs = true},
+    {"stream left join, 10k in it",
+     "local tm = require 'tidemill'\n"
+     "local app = tm.app 'bench'\n"
+     "local right = app:stream('right', { value = tm.bytes })\n"
+     "app:stream('in', { value = tm.bytes }):left_join(right, function(k, l, r) return r end,\n"
+     "  { within = '5s', store = 'pairs' }):to('out')\n",
+     2000000, 1000000, 0, fact_value, .per_ms = 1, .pairs = true},
     {"sliding count, 10k keys",
      "local tm = require 'tidemill'\n"
      "tm.app('bench'):stream('in', { value = tm.bytes }):group_by_key()\n"
      "  :windowed_by(tm.sliding('10s')):count { store = 'counts' }\n",
-     500000, 10000, 0, json_value, 1},
+     500000, 10000, 0, json_value, .per_ms = 1},
 };
 
 static int64_t cpu_ns(void)
@@ -129,16 +157,29 @@ static void must(int result, const struct err *err)
     }
 }
 
-static void fill(struct transport *transport, const struct pipeline *pipeline)
+static void append(struct transport *transport, const struct pipeline *pipeline, const char *topic, uint32_t key_number,
+                   int number, int64_t timestamp)
 {
     struct err err;
+    char key[32], value[512];
+    snprintf(key, sizeof(key), "key-%012u", key_number % (uint32_t)pipeline->keys);
+    pipeline->value(number, value, sizeof(value));
+    struct record record = {.key = slice_text(key), .value = slice_text(value), .timestamp = timestamp};
+    must(memory_transport_append(transport, topic, 0, &record, &err), &err);
+}
+
+static void fill_rows(struct transport *transport, const struct pipeline *pipeline)
+{
+    for (int i = 0; i < pipeline->rows; i++) {
+        append(transport, pipeline, "rows", (uint32_t)i, i, 0);
+    }
+}
+
+static void fill(struct transport *transport, const struct pipeline *pipeline)
+{
     for (int i = 0; i < pipeline->records; i++) {
-        char key[32], value[512];
-        uint32_t random = (uint32_t)i * UINT32_C(2654435761);
-        snprintf(key, sizeof(key), "key-%012u", random % (uint32_t)pipeline->keys);
-        pipeline->value(i, value, sizeof(value));
-        struct record record = {.key = slice_text(key), .value = slice_text(value), .timestamp = i / pipeline->per_ms};
-        must(memory_transport_append(transport, "in", 0, &record, &err), &err);
+        uint32_t random = (uint32_t)(pipeline->pairs ? i / 2 : i) * UINT32_C(2654435761);
+        append(transport, pipeline, pipeline->pairs && i % 2 ? "right" : "in", random, i, i / pipeline->per_ms);
     }
 }
 
@@ -153,7 +194,16 @@ static double reference(struct transport *transport, const struct pipeline *pipe
         memcpy(buffer + record.key.size, record.value.data, record.value.size);
         __asm__ volatile("" : : "r"(buffer) : "memory");
     }
-    return (double)(cpu_ns() - began) / pipeline->records;
+    return (double)(cpu_ns() - began) / (pipeline->pairs ? pipeline->records / 2 : pipeline->records);
+}
+
+static void run_until_idle(struct stream_thread *thread)
+{
+    struct err err;
+    bool worked;
+    do {
+        must(stream_thread_step(thread, 1, &worked, &err), &err);
+    } while (!stream_thread_joined(thread) || stream_thread_worker_count(thread) == 0 || !stream_thread_idle(thread));
 }
 
 static double run(struct transport *transport, struct program *program, const char *directory,
@@ -182,11 +232,12 @@ static double run(struct transport *transport, struct program *program, const ch
     };
     struct stream_thread *thread;
     must(stream_thread_open(&config, &thread, &err), &err);
+    if (pipeline->rows > 0) {
+        run_until_idle(thread);
+        fill(transport, pipeline);
+    }
     int64_t began = cpu_ns();
-    bool worked;
-    do {
-        must(stream_thread_step(thread, 1, &worked, &err), &err);
-    } while (!stream_thread_joined(thread) || stream_thread_worker_count(thread) == 0 || !stream_thread_idle(thread));
+    run_until_idle(thread);
     double ns = (double)(cpu_ns() - began) / pipeline->records;
     must(stream_thread_close(thread, &err), &err);
     topic_plan_free(plan);
@@ -212,11 +263,14 @@ static void measure(const struct pipeline *pipeline)
     struct memory_transport_config memory = {
         .default_partitions = 1, .create_topics = true, .timeless = true, .discard_outputs = true, .clock = &clock};
     must(memory_transport_open(&memory, &transport, &err), &err);
-    fill(transport, pipeline);
-    double bare = reference(transport, pipeline);
     struct program *program;
     must(program_open(path, &operators_all, &program, &err), &err);
+    fill_rows(transport, pipeline);
+    if (pipeline->rows == 0) {
+        fill(transport, pipeline);
+    }
     double ns = run(transport, program, directory, pipeline);
+    double bare = reference(transport, pipeline);
     printf("%-32s %8.0f ns/record  bare loop %4.0f ns  ratio %6.1f", pipeline->name, ns, bare, ns / bare);
     printf(pipeline->goal_ns ? "  goal %d ns\n" : "\n", pipeline->goal_ns);
     fflush(stdout);
