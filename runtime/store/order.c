@@ -186,6 +186,9 @@ void order_remove(struct order *order, struct slice key)
 
 void order_remove_below(struct order *order, struct slice key)
 {
+    if (order->count == 0) {
+        return; /* there may be no array yet */
+    }
     struct order_place place = order_seek(order, key, false);
     order->version++;
     for (size_t i = 0; i < place.block; i++) {
