@@ -18,7 +18,8 @@
 /* Appends the object without a line end. */
 void record_print(const struct record *record, struct bytes *out);
 
-/* One datum under its name, and its encoding under the other when that is not the default: JSON if `json`, else a string.
+/* One datum under its name, and its encoding under the other when that is not the default: JSON if `json`, else a
+ * string.
  */
 void record_print_datum(struct json_writer *writer, const char *name, const char *encoding_name, bool json,
                         struct slice data);

@@ -38,8 +38,8 @@ int state_files_list(const struct state_files *files, bool counts,
                      int (*each)(void *self, const struct state_store *store, struct err *err), void *self,
                      struct err *err);
 
-/* Entries of the store with from <= key < to (window and session stores lie by time: all of theirs) in order, one partition (-1: all) after the other, until
- * `each` sets *stop. ERR_CONFIG: there is no such store. */
+/* Entries of the store with from <= key < to (window and session stores lie by time: all of theirs) in order, one
+ * partition (-1: all) after the other, until `each` sets *stop. ERR_CONFIG: there is no such store. */
 struct state_scan {
     const char *store;
     struct slice from;
