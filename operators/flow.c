@@ -1,6 +1,8 @@
 #include "operators/flow.h"
 
+#include "scripts/codec_windowed.h"
 #include "scripts/view.h"
+#include "scripts/windowed_key.h"
 
 /* Whether another child of the same parent gets the item after this node. */
 static bool shared(const struct node *node, int parent)
@@ -81,6 +83,12 @@ bool flow_set_key(struct node *node, struct item *item, int index, const struct 
 {
     lua_State *L = flow_lua(node);
     int type = lua_type(L, index);
+    if (windowed_key_is(L, index) && !codec_windowed_inner(codec) && codec != &codec_json) {
+        return call_fail(node, item,
+                         "%s gave a windowed key, and keys are written as %s here; give its key, or name a codec for "
+                         "it: { key = tm.windowed(codec, size) }",
+                         node->op->kind, codec->name);
+    }
     if (type != LUA_TSTRING && type != LUA_TNIL && (codec == &codec_string || codec == &codec_bytes)) {
         return call_fail(node, item,
                          "%s gave a %s as a key; a key is a string here (tostring it, or name another key codec)",

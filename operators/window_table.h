@@ -32,8 +32,8 @@ struct window_table {
     int64_t latest;                /* largest timestamp of a record; idleness may have moved the time further */
     int64_t saved_time;            /* as the store has them */
     int64_t saved_latest;
-    int64_t expired;               /* what begins before this was dropped */
-    int64_t active_ms;             /* when the last record came, by the wall clock; where idle_after asks for it */
+    int64_t expired;   /* what begins before this was dropped */
+    int64_t active_ms; /* when the last record came, by the wall clock; where idle_after asks for it */
 };
 
 /* Reads the options: those of table_bind and fold_bind, `window`, `record_codec`, `emit`, `on_late`. [-0, +0, e] */

@@ -25,6 +25,7 @@ struct restore_replay {
     int64_t low;    /* when it began */
     int64_t target; /* high watermark then */
     int64_t position;
+    int64_t latest; /* of stores of windows: the latest time that a key had */
     enum restore_marker marker;
 };
 

@@ -214,6 +214,26 @@ static int convert(struct restoration *restoration, int index, const struct reco
     return 0;
 }
 
+/* The changelog has windows that the operator has long forgotten: those that it can't ask for any more are dropped on the
+ * way, so that memory does not hold all that ever was. What an operator keeps begins within twice the retention. */
+static int drop_expired(struct restorer *restorer, struct restoration *restoration, int index, struct store *store,
+                        const struct store_entry *entries, size_t count)
+{
+    const struct store_spec *spec = worker_changelog_spec(restoration->worker, index);
+    int64_t *latest = &restoration->replays[index].latest;
+    if (spec->kind == STORE_KEY_VALUE || spec->retention_ms <= 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct bytes_reader reader = bytes_reader_of(entries[i].key);
+        int64_t time = (int64_t)bytes_take_u64(&reader); /* 0 for a short key, which has none */
+        *latest = time > *latest ? time : *latest;
+    }
+    int64_t boundary = *latest - spec->retention_ms - spec->retention_ms;
+    boundary = boundary > 0 ? store_form_segment(spec, boundary) : 0;
+    return boundary > 0 ? restorer->config.stores->expire(store, boundary, &restoration->err) : 0;
+}
+
 /* Of two markers, which two processes that start at once may write, the last is the one that compaction keeps. */
 static int apply(struct restorer *restorer, struct restoration *restoration, int index, const struct record *records,
                  size_t count)
@@ -238,6 +258,7 @@ static int apply(struct restorer *restorer, struct restoration *restoration, int
     restoration->replays[index].position = records[count - 1].offset + 1;
     metric_add(worker_metrics(restoration->worker), METRIC_RESTORED_RECORDS, (int64_t)count);
     bool failed = restorer->config.stores->restore(store, entries, filled, &restoration->err) ||
+                  drop_expired(restorer, restoration, index, store, entries, filled) ||
                   FAILPOINT_FAILS(RESTORED, &restoration->err);
     return failed ? fail_store(restoration) : 0;
 }

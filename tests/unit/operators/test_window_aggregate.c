@@ -373,6 +373,25 @@ START_TEST(callbacks_can_not_change_the_key)
 }
 END_TEST
 
+START_TEST(a_windowed_key_is_no_plain_key)
+{
+    struct pipeline p;
+    const char *pass = "app:stream('in'):group_by_key():windowed_by(tm.tumbling(10)):count { store = 's' }\n"
+                       "  :to_stream():map(function(wk, n) return wk, n end%s):to('out')\n";
+    char script[512];
+    snprintf(script, sizeof(script), pass, "");
+    pipeline_open(&p, script);
+    ck_assert_int_eq(pipeline_try_send(&p, "in", "a", "1", 15), -1);
+    ck_assert_ptr_nonnull(strstr(p.err.text, "map gave a windowed key, and keys are written as string here"));
+    pipeline_close(&p);
+    snprintf(script, sizeof(script), pass, ", { key = tm.json }");
+    pipeline_open(&p, script);
+    pipeline_send(&p, "in", "a", "1", 15);
+    ck_assert_str_eq(outputs(&p, "out"), "{\"key\":\"a\",\"window_start\":10,\"window_end\":20}:1@15");
+    pipeline_close(&p);
+}
+END_TEST
+
 START_TEST(tables_behind_have_windowed_keys)
 {
     struct pipeline p;
@@ -503,6 +522,32 @@ START_TEST(restarts_in_the_middle)
 }
 END_TEST
 
+/* What the changelog still has of windows that were long forgotten does not come back. */
+START_TEST(restarts_forget_what_was_forgotten)
+{
+    struct pipeline p;
+    pipeline_open(&p, WINDOWS("tm.tumbling(10)", COUNT));
+    for (int i = 0; i < 200; i++) {
+        pipeline_send(&p, "in", "a", "1", i * 10);
+    }
+    ck_assert_int_eq(driver_restart(p.driver, &p.err), 0);
+    const struct store_driver *stores = driver_store_driver(p.driver);
+    struct store_cursor *cursor;
+    struct store_entry entry;
+    bool found;
+    int windows = 0;
+    ck_assert_int_eq(stores->range(driver_store(p.driver, "s", 0), SLICE_NULL, SLICE_NULL, false, &cursor, &p.err), 0);
+    while (stores->next(cursor, &found, &entry, &p.err) == 0 && found) {
+        windows += entry.key.size >= 8;
+    }
+    stores->end(cursor);
+    ck_assert_int_eq(windows, 2);
+    pipeline_send(&p, "in", "a", "1", 1999);
+    ck_assert_ptr_nonnull(strstr(outputs(&p, "out"), "a[1990-2000):2@1999"));
+    pipeline_close(&p);
+}
+END_TEST
+
 START_TEST(restarts_with_several_partitions)
 {
     const struct sent *records = many_records();
@@ -518,6 +563,6 @@ UNIT_MAIN("window_aggregate", tumbling_windows, hopping_windows_by_start, window
           late_records_are_handed_over, nothing_moves_the_time_but_what_counts, the_far_future_does_no_harm,
           idle_windows_are_closed_by_the_wall_clock, idle_sliding_windows_too,
           keys_are_written_as_kafka_streams_writes_them, a_topic_of_windowed_keys_can_be_read,
-          callbacks_can_not_change_the_key, tables_behind_have_windowed_keys, wrong_results_are_named,
-          failed_calls_drop_a_record_of_sliding_windows, what_can_not_be_built_is_named, restarts_in_the_middle,
-          restarts_with_several_partitions)
+          callbacks_can_not_change_the_key, a_windowed_key_is_no_plain_key, tables_behind_have_windowed_keys,
+          wrong_results_are_named, failed_calls_drop_a_record_of_sliding_windows, what_can_not_be_built_is_named,
+          restarts_in_the_middle, restarts_forget_what_was_forgotten, restarts_with_several_partitions)
