@@ -211,7 +211,7 @@ static const struct option options[] = {
     {.name = "stay", .type = OPTION_FLAG, .offset = FIELD(stay),
      .text = "Stays a member of the group at the end, so that a restart takes its partitions up at once."},
     {.name = "http", .type = OPTION_TEXT, .offset = FIELD(http), .argument = "[HOST:]PORT",
-     .text = "Serves /healthz /readyz /metrics /topology /workers there; on the loopback when no host is given."},
+     .text = "Serves /healthz /readyz /metrics /topology /workers /stores there; without a host on the loopback."},
     {.name = "progress", .type = OPTION_FLAG, .offset = FIELD(progress),
      .text = "Prints how far it is; with --until-end a terminal gets that anyway."},
     {.name = "log_level", .type = OPTION_CHOICE, .offset = FIELD(log_level), .default_text = "info", .choices = levels,
