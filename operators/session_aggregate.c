@@ -116,18 +116,6 @@ static struct session merge(const struct session_place *place, int64_t time)
     return merged;
 }
 
-/* The rows of the first session and of the new one are looked for at once. */
-static void prefetch(struct node *node, struct slice key, const struct session_place *place,
-                     const struct session *merged)
-{
-    const struct window_table *windows = node->state;
-    struct session old = session_index_at(place, 0);
-    struct store_window from = {key, old.start, old.end}, to = {key, merged->start, merged->end};
-    struct slice keys[] = {store_form_key(windows->spec, &from, op_arena(node->worker)),
-                           store_form_key(windows->spec, &to, op_arena(node->worker))};
-    op_store_driver(node->worker)->prefetch(windows->table.store, keys, 2);
-}
-
 /* Reads the rows of the sessions of the place. */
 static int read_joined(struct node *node, struct slice key, const struct session_place *place, struct joined *joined)
 {
@@ -196,9 +184,6 @@ static int session_body(lua_State *L, struct node *node, struct item *item)
         return 0;
     }
     struct joined *joined = arena_alloc(op_arena(node->worker), (place.count + 1) * sizeof(*joined));
-    if (place.count > 0) {
-        prefetch(node, key, &place, &merged);
-    }
     if (read_joined(node, key, &place, joined)) {
         return -1;
     }
@@ -213,6 +198,28 @@ static int session_body(lua_State *L, struct node *node, struct item *item)
 static int session_process(struct node *node, int parent, struct item *item)
 {
     return flow_run(node, parent, item, session_body);
+}
+
+/* ---- what the next records need ---- */
+
+/* Most records join the last session of their key. */
+static void look_ahead(struct node *node, const struct slice *keys, size_t count)
+{
+    const struct session_aggregate *sessions = node->state;
+    struct arena *arena = op_arena(node->worker);
+    struct slice *rows = arena_alloc(arena, count * sizeof(*rows));
+    struct session session;
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        session_index_prefetch(sessions->index, keys[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (session_index_last(sessions->index, keys[i], &session)) {
+            struct store_window window = {keys[i], session.start, session.end};
+            rows[found++] = store_form_key(sessions->windows.spec, &window, arena);
+        }
+    }
+    op_store_driver(node->worker)->prefetch(sessions->windows.table.store, rows, found);
 }
 
 /* ---- life ---- */
@@ -262,6 +269,7 @@ static int session_open(struct node *node)
     }
     int result = fill_index(node, cursor);
     stores->end(cursor);
+    op_look_ahead_by(node, look_ahead);
     return result;
 }
 

@@ -296,6 +296,21 @@ struct session_place session_index_find(const struct session_index *index, struc
     return place;
 }
 
+void session_index_prefetch(const struct session_index *index, struct slice key)
+{
+    __builtin_prefetch(&index->places[hash_table64(key) & (index->place_count - 1)]);
+}
+
+bool session_index_last(const struct session_index *index, struct slice key, struct session *session)
+{
+    struct session_of_key *owner = find_owner(index, key);
+    if (!owner || owner->count == 0) {
+        return false;
+    }
+    *session = list_of(owner)[owner->count - 1];
+    return true;
+}
+
 struct session session_index_at(const struct session_place *place, size_t number)
 {
     return list_of(place->owner)[place->first + number];

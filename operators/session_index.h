@@ -32,6 +32,10 @@ struct session_place {
     size_t count;
 };
 struct session_place session_index_find(const struct session_index *index, struct slice key, int64_t time);
+/* A hint that session_index_find will be called for the key. */
+void session_index_prefetch(const struct session_index *index, struct slice key);
+/* The last session of the key; false: it has none. */
+bool session_index_last(const struct session_index *index, struct slice key, struct session *session);
 struct session session_index_at(const struct session_place *place, size_t number);
 /* Puts `session` in the place of what was found for that key; NULL: nothing. `closed`: the end up to which sessions are
  * closed; the session itself may be closed already when it is loaded. */

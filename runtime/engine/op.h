@@ -59,6 +59,9 @@ struct store *op_store(struct node *node, const char *name);
 /* A hint: for the records of its sources the node reads or writes the row under the record's own key, so that the
  * worker can have it at hand. */
 void op_look_ahead(struct node *node, struct store *store);
+/* The same for a node that finds its rows in another way: it is told the keys of the next records of its sources.
+ * `look` runs outside of any record and only hints; the arena may be used. */
+void op_look_ahead_by(struct node *node, void (*look)(struct node *node, const struct slice *keys, size_t count));
 const struct store_driver *op_store_driver(struct worker *worker);
 /* How that store was declared; NULL: there is none of that name. */
 const struct store_spec *op_store_spec(const struct node *node, const char *name);

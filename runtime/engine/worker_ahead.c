@@ -5,25 +5,38 @@
 
 #define AHEAD_RECORDS 16
 
-static void add(struct worker *worker, const struct node *source, struct store *store)
+static void add(struct worker *worker, const struct worker_ahead *ahead)
 {
     for (size_t i = 0; i < worker->ahead_count; i++) {
-        if (worker->aheads[i].source == source && worker->aheads[i].store == store) {
+        const struct worker_ahead *known = &worker->aheads[i];
+        if (known->source == ahead->source && known->store == ahead->store && known->node == ahead->node) {
             return;
         }
     }
     worker->aheads = memory_grow(worker->aheads, worker->ahead_count, &worker->ahead_capacity, sizeof(*worker->aheads));
-    worker->aheads[worker->ahead_count++] = (struct worker_ahead){source, store};
+    worker->aheads[worker->ahead_count++] = *ahead;
+}
+
+/* For all sources above `node`. */
+static void add_sources(struct node *node, struct worker_ahead ahead)
+{
+    if (node->role == NODE_SOURCE) {
+        ahead.source = node;
+        add(node->worker, &ahead);
+    }
+    for (int i = 0; i < node->parent_count; i++) {
+        add_sources(node->parents[i], ahead);
+    }
 }
 
 void op_look_ahead(struct node *node, struct store *store)
 {
-    if (node->role == NODE_SOURCE) {
-        add(node->worker, node, store);
-    }
-    for (int i = 0; i < node->parent_count; i++) {
-        op_look_ahead(node->parents[i], store);
-    }
+    add_sources(node, (struct worker_ahead){.store = store});
+}
+
+void op_look_ahead_by(struct node *node, void (*look)(struct node *node, const struct slice *keys, size_t count))
+{
+    add_sources(node, (struct worker_ahead){.node = node, .look = look});
 }
 
 static bool reads(const struct worker_input *input, const struct node *source)
@@ -47,8 +60,14 @@ void worker_ask_ahead(struct worker *worker, struct worker_input *input)
         }
     }
     for (size_t i = 0; i < worker->ahead_count; i++) {
-        if (reads(input, worker->aheads[i].source)) {
-            worker->config.stores->prefetch(worker->aheads[i].store, keys, count);
+        const struct worker_ahead *ahead = &worker->aheads[i];
+        if (!reads(input, ahead->source)) {
+            continue;
+        }
+        if (ahead->look) {
+            ahead->look(ahead->node, keys, count);
+        } else {
+            worker->config.stores->prefetch(ahead->store, keys, count);
         }
     }
 }

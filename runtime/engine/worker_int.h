@@ -49,6 +49,8 @@ struct worker_changelog {
 struct worker_ahead {
     const struct node *source;
     struct store *store;
+    struct node *node; /* op_look_ahead_by: who looks, in place of the store */
+    void (*look)(struct node *node, const struct slice *keys, size_t count);
 };
 
 struct worker_drop {

@@ -355,11 +355,33 @@ int store_put(struct store *store, struct slice key, struct slice value, int64_t
     return change(store, key, value, timestamp, TABLE_CHANGED, err);
 }
 
+/* Keys of windows lie in several segments. */
+static void prefetch_windows(struct store *store, const struct slice *keys, size_t count)
+{
+    for (int entries = 0; entries < 2; entries++) {
+        for (size_t i = 0; i < count; i++) {
+            struct store_segment *segment = segment_of(store, keys[i], false);
+            if (segment == NULL || table_is_small(&segment->table)) {
+                continue;
+            }
+            if (entries) {
+                table_prefetch_entry(&segment->table, hash_table64(keys[i]));
+            } else {
+                table_prefetch(&segment->table, hash_table64(keys[i]));
+            }
+        }
+    }
+}
+
 /* First all slots, then all entries that they name: each is one trip to memory, and the trips overlap. */
 void store_prefetch(struct store *store, const struct slice *keys, size_t count)
 {
     uint64_t hashes[AHEAD];
-    if (store->kind != STORE_KEY_VALUE || store->recent == NULL || table_is_small(&store->recent->table)) {
+    if (store->kind != STORE_KEY_VALUE) {
+        prefetch_windows(store, keys, count);
+        return;
+    }
+    if (store->recent == NULL || table_is_small(&store->recent->table)) {
         return;
     }
     for (size_t from = 0; from < count; from += AHEAD) {
