@@ -30,6 +30,9 @@ struct process_store *process_store_argument(lua_State *L, const char *type, con
         luaL_error(L, "the store \"%s\" belongs to a table: a processor can read it, and %s would change it",
                    store->name, method);
     }
+    if (changes && process->phase == PROCESS_INIT) {
+        op_touch(process->node->worker);
+    }
     if (changes && process->phase == PROCESS_CLOSE) {
         luaL_error(L, "the store \"%s\" can't be changed in close: there is no commit any more", store->name);
     }

@@ -74,6 +74,9 @@ void op_drop(struct node *node, enum op_drop reason, const struct item *item);
  * Kafka Connect (__connect.errors.*), and counts it as dropped. */
 int op_dead_letter(struct node *node, const struct item *item, const struct err *cause);
 
+/* An operator that changes its store while it is opened says so: then a commit follows without a record. */
+void op_touch(struct worker *worker);
+
 /* Timers: `fire` runs inside a protected entry of its own. Stream time: first with the very first record, then on
  * multiples of the interval; wall time: first after one interval. Once per jump. (SEMANTICS of Kafka Streams.) */
 enum op_time { TIME_STREAM, TIME_WALL };

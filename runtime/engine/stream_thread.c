@@ -479,13 +479,27 @@ static bool all_drained(struct stream_thread *thread, bool or_waiting)
     return true;
 }
 
+/* Operators may change their stores while they are opened. */
+static bool any_dirty(const struct stream_thread *thread)
+{
+    for (size_t i = 0; i < thread->worker_count; i++) {
+        if (worker_state(thread->workers[i]) == WORKER_RUNNING && worker_dirty(thread->workers[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Decision 10: when the inputs are drained or what is left waits for the clock, at the latest by time, count or bytes;
  * not more often than commit_min_ms and never spending more than half of the time in commits. */
 static int64_t commit_due(struct stream_thread *thread)
 {
     const struct app_settings *settings = thread->config.settings;
-    if (thread->dirty_since_ns == 0) {
+    if (thread->dirty_since_ns == 0 && !any_dirty(thread)) {
         return INT64_MAX;
+    }
+    if (thread->dirty_since_ns == 0) {
+        thread->dirty_since_ns = now_ns(thread) | 1;
     }
     int64_t records = 0, bytes = 0;
     for (size_t i = 0; i < thread->worker_count; i++) {

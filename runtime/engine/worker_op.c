@@ -152,6 +152,12 @@ int op_dead_letter(struct node *node, const struct item *item, const struct err 
     return 0;
 }
 
+void op_touch(struct worker *worker)
+{
+    worker->dirty = true;
+    worker->flushed = false;
+}
+
 struct op_timer *op_every(struct node *node, enum op_time kind, int64_t interval_ms,
                           int (*fire)(struct node *node, void *data, int64_t now), void *data)
 {

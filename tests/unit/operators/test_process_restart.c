@@ -145,5 +145,28 @@ START_TEST(what_is_past_its_ttl_does_not_come_back)
 }
 END_TEST
 
+/* What init puts into a store is committed, though there is no record, and also after a commit that was aborted. */
+START_TEST(what_init_puts_is_committed)
+{
+    struct running r;
+    struct record record;
+    running_open(&r,
+                 "app:stream('in'):process { stores = { 's' },\n"
+                 "  init = function(ctx) local s = ctx.stores.s s:put('n', (s:get('n') or 0) + 1) end,\n"
+                 "  process = function(k, v, rec, ctx) ctx:forward(k, ctx.stores.s:get('n')) end }:to('out')\n",
+                 1, false);
+    running_begin(&r);
+    r.aborts = 1;
+    running_until_idle(&r);
+    ck_assert(memory_transport_record(r.transport, "test-s-changelog", 0, 0, &record));
+    ck_assert(slice_equal(record.value, slice_text("1")));
+    running_restart(&r, false);
+    running_send(&r, "in", "a", "0", 0);
+    running_until_idle(&r);
+    ck_assert_str_eq(running_outputs(&r), "a:2@0");
+    running_close(&r);
+}
+END_TEST
+
 UNIT_MAIN("process_restart", restarts_with_state_change_nothing, restarts_from_the_changelog_change_nothing,
-          aborted_commits_change_nothing, what_is_past_its_ttl_does_not_come_back)
+          aborted_commits_change_nothing, what_is_past_its_ttl_does_not_come_back, what_init_puts_is_committed)
