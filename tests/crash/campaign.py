@@ -27,7 +27,8 @@ class Process:
             log.write(f"---- {fault or 'no fault'} (seed {seed})\n".encode())
             log.flush()
             self.process = subprocess.Popen([program, "run", PIPELINE, *options], stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, env=environment, preexec_fn=before)
+                                            stderr=log, env=environment, preexec_fn=before,
+                                            start_new_session=True)  # a signal for the campaign is not for it
         self.pid = self.process.pid
 
     def wait(self, seconds):
@@ -106,6 +107,18 @@ class Tally:
         print(f"  records {records}, results checked {results}")
         print(f"  kills {self.kill_count()}, other faults {sum(self.faults.values())}: "
               "lost 0, duplicated 0, reordered 0, wrong 0", flush=True)
+
+
+class Patience:
+    """SIGTERM or SIGINT end a campaign early, but in order: what was done is checked and counted."""
+
+    def __init__(self):
+        self.over = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.end)
+
+    def end(self, *_):
+        self.over = True
 
 
 def report_failure(failure, seed, doing, log_path, command):

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 
-from campaign import Input, Process, Tally, Watched, report_failure
+from campaign import Input, Patience, Process, Tally, Watched, report_failure
 from verifier import GROUPED, INPUT, KEYS, PATIENCE, SUMS, Failure, LogFollower, Verifier, verify_log
 
 PARTITIONS = 4
@@ -66,7 +66,8 @@ class Feeder:
     def begin(self, count, meanwhile=lambda: None):
         self.end(meanwhile)
         lines = "".join(json.dumps(self.records.next()) + "\n" for _ in range(count))
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                        start_new_session=True)
         self.process.stdin.write(lines.encode())
         self.process.stdin.close()
 
@@ -95,6 +96,7 @@ class Campaign:
         self.directory = tempfile.mkdtemp(prefix="tidemill-crash-")
         self.data = os.path.join(self.directory, "data")
         self.tally = Tally("embedded log")
+        self.patience = Patience()
         self.records = Input(seed)
         self.watched = Watched(Verifier())
         self.doing = "at the start"
@@ -321,7 +323,7 @@ class Campaign:
                 self.doing += ", and everything after it"
                 self.settle()
                 self.give_birth()
-            if self.tally.kill_count() >= kills:
+            if self.tally.kill_count() >= kills or self.patience.over:
                 break
         self.doing = "the end"
         self.settle()

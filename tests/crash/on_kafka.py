@@ -24,7 +24,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic,
                                    ResourceType)
 
-from campaign import Input, Process, Tally, Watched, report_failure
+from campaign import Input, Patience, Process, Tally, Watched, report_failure
 from fault_proxy import FaultProxy
 from verifier import CHANGELOGS, GROUPED, INPUT, KEYS, SUMS, Failure, KafkaReader, Verifier, verify_kafka
 
@@ -158,6 +158,7 @@ class Campaign:
             self.proxy = FaultProxy(options.proxy, file.read().strip())
         self.proxied = f"127.0.0.1:{options.proxy}"
         self.tally = Tally("Kafka")
+        self.patience = Patience()
         self.records = Input(options.seed)
         self.watched = Watched(Verifier())
         self.slots = [Slot(name, self.directory) for name in "abcd"]
@@ -469,7 +470,7 @@ class Campaign:
         self.open()
         steps = self.steps()
         number = 0
-        while self.tally.count() < faults:
+        while self.tally.count() < faults and not self.patience.over:
             if number % len(steps) == 0:
                 self.random.shuffle(steps)
             self.doing, step = steps[number % len(steps)]

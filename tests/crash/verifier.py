@@ -166,7 +166,7 @@ class LogFollower:
     def __init__(self, program, data, topic):
         self.topic = topic
         self.process = subprocess.Popen([program, "consume", topic, "--data", data, "--format", "json", "--follow"],
-                                        stdout=subprocess.PIPE)
+                                        stdout=subprocess.PIPE, start_new_session=True)
         self.next = {}
 
     def check_offset(self, record):
