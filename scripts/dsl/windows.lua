@@ -16,7 +16,10 @@ local LONGEST = 1 << 53 -- 285,000 years: sums of durations and timestamps stay 
 
 -- Milliseconds of a duration; the option is named when it is none.
 local function duration(method, name, value)
-  if value == nil then core.fail(method .. " needs a " .. name .. ": a duration such as \"5s\", or milliseconds") end
+  if value == nil then
+    local article = name:find("^[aeiou]") and "an " or "a "
+    core.fail(method .. " needs " .. article .. name .. ": a duration such as \"5s\", or milliseconds")
+  end
   local known, ms = pcall(core.duration, value)
   if not known then core.fail(method .. ": " .. name .. ": " .. tostring(ms)) end
   if ms > LONGEST then core.fail(method .. ": " .. name .. " is longer than " .. LONGEST .. " ms") end

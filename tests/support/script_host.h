@@ -84,6 +84,7 @@ static inline void script_host_close(struct host *host)
     lua_close(host->L);
     pool_free(&host->pool);
     bytes_free(&host->scratch);
+    arena_free(&host->texts);
     arena_free(host->arena);
     free(host->arena);
     free(host);

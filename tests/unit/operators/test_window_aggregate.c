@@ -456,7 +456,7 @@ START_TEST(what_can_not_be_built_is_named)
         {"tm.tumbling('10s', { graze = 1 })", "tm.tumbling has no option \"graze\"; did you mean \"grace\"?"},
         {"tm.tumbling('10s', 5)", "tm.tumbling takes its options as a table"},
         {"tm.tumbling(1 << 60)", "tm.tumbling: size is longer than"},
-        {"tm.hopping('10s')", "tm.hopping needs a advance"},
+        {"tm.hopping('10s')", "tm.hopping needs an advance"},
         {"tm.hopping('10s', '11s')", "advance is 11000 ms and size 10000 ms"},
         {"tm.hopping('10s', 0)", "tm.hopping: advance must be longer than 0"},
         {"tm.sliding(0)", "tm.sliding: difference must be longer than 0"},
