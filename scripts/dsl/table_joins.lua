@@ -15,10 +15,21 @@ local function codec_name(codec)
   end
 end
 
--- Equal keys are in one partition only when their bytes are equal. (Keys of windows have codecs of their own.)
+local function same_windows(left, right)
+  local one, other = left.window, right.window
+  return not one or not other or (one.kind == other.kind and one.size == other.size)
+end
+
+-- Equal keys are in one partition only when their bytes are equal. Keys of windows have codecs of their own.
 local function check_keys(method, left, right)
   local one, other = codec_name(left.key), codec_name(right.key)
-  if one and other and one ~= other then
+  if (one == nil) ~= (other == nil) or not same_windows(left, right) then
+    core.fail(method .. ": the keys of the two sides never match, because " .. (one and "the right side's are windows"
+      or other and "the left side's are windows" or "their windows differ")
+      .. "; give both sides the same windows, or take the key out of the window: "
+      .. ":to_stream():select_key(function(wk) return wk.key end)")
+  end
+  if one ~= other then
     core.fail(method .. ": the keys of the left side are written as " .. one .. " and those of the right side as "
       .. other .. ", so equal keys would not meet in one partition; give both sources the same key = tm." .. other
       .. ", or change one side with select_key(fn, { key = tm." .. other .. " })")

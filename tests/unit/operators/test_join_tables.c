@@ -147,6 +147,33 @@ START_TEST(counts_and_restarts)
 }
 END_TEST
 
+START_TEST(windowed_tables_are_joined_by_window)
+{
+    struct pipeline p;
+    pipeline_open(
+        &p, "local function counts(topic)\n"
+            "  return app:stream(topic):group_by_key():windowed_by(tm.tumbling('10s')):count { store = topic }\n"
+            "end\n"
+            "local both = counts('l'):join(counts('r'), function(wk, l, r) return { wk.window_start, l, r } end)\n"
+            "both:filter(function(wk, v) return v[3] < 3 end):to_stream()\n"
+            "  :select_key(function(wk) return wk.key end):to('out')\n");
+    pipeline_send(&p, "l", "a", "0", 1000);
+    pipeline_send(&p, "r", "a", "0", 11000);
+    pipeline_send(&p, "r", "a", "0", 12000);
+    pipeline_send(&p, "l", "a", "0", 13000);
+    pipeline_send(&p, "r", "a", "0", 14000);
+    ck_assert_str_eq(outputs(&p, "out"), "a:[10000,1,2]@13000 a:-@14000");
+    pipeline_close(&p);
+    pipeline_refused("local w = app:stream('w'):group_by_key():windowed_by(tm.tumbling('10s')):count { store = 'w' }\n"
+                     "app:stream('s'):join(w, print)",
+                     "the keys of the two sides never match, because the right side's are windows");
+    pipeline_refused("local function w(size) return app:stream(size):group_by_key():windowed_by(tm.tumbling(size))\n"
+                     "  :count { store = size } end\n"
+                     "w('10s'):join(w('20s'), print)",
+                     "because their windows differ");
+}
+END_TEST
+
 START_TEST(bad_calls_are_refused)
 {
     pipeline_refused(BOTH "l:join(app:stream('s'), print)",
@@ -162,4 +189,5 @@ END_TEST
 
 UNIT_MAIN("join_tables", inner_left_and_outer, joins_without_a_store_are_asked_for_rows, old_values_come_through_joins,
           a_table_is_joined_with_itself, a_kept_result_is_readable_and_nil_deletes_it,
-          a_joiner_that_fails_drops_the_change, counts_and_restarts, bad_calls_are_refused)
+          a_joiner_that_fails_drops_the_change, counts_and_restarts, windowed_tables_are_joined_by_window,
+          bad_calls_are_refused)
