@@ -118,7 +118,7 @@ test_docs() {
     tm docs metrics | grep -q 'tidemill_records_in_total'
     tm docs errors | grep -q '| `unreachable` | 4 |'
     status 0 tm docs --output pages
-    same "6" "$(ls pages | wc -l)"
+    same 7 "$(ls pages | wc -l)"
     status 5 tm docs --output /proc/nowhere
 }
 
