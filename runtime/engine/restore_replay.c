@@ -214,8 +214,9 @@ static int convert(struct restoration *restoration, int index, const struct reco
     return 0;
 }
 
-/* The changelog has windows that the operator has long forgotten: those that it can't ask for any more are dropped on the
- * way, so that memory does not hold all that ever was. What an operator keeps begins within twice the retention. */
+/* The changelog has windows that the operator has long forgotten: those that it can't ask for any more are dropped
+ * on the way, so that memory does not hold all that ever was. What an operator keeps begins within twice the
+ * retention. */
 static int drop_expired(struct restorer *restorer, struct restoration *restoration, int index, struct store *store,
                         const struct store_entry *entries, size_t count)
 {
