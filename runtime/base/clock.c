@@ -40,8 +40,12 @@ void clock_advance(struct clock *clock, int64_t ms)
     clock->manual_ms += ms;
 }
 
+/* A sleep of no time would cost what the system takes for waking up, some fifty microseconds. */
 void clock_sleep_ms(int64_t ms)
 {
+    if (ms <= 0) {
+        return;
+    }
     struct timespec left = {ms / MS_PER_SECOND, (long)(ms % MS_PER_SECOND) * NS_PER_MS};
     while (nanosleep(&left, &left) != 0 && errno == EINTR) {
     }
