@@ -24,7 +24,7 @@ UNIT = {
         "engine_test_worker", "engine_test_timers", "store_test_set", "store_test_table", "store_test_store_model",
         "local_test_local_session", "local_test_local_commit", "kafka_test_kafka_mock")
 }
-SIMULATION = {"simulation": ["tests/crash_simulation", "1500", "1"]}
+SIMULATION = {"simulation": ["tests/crash_simulation", "800", "1"]}
 # The campaigns: (part of run.sh, environment).
 CAMPAIGNS = {
     "embedded": ("embedded", {"KILLS": "60", "SEED": "1"}),
@@ -162,7 +162,7 @@ class Tree:
 
     def test(self, name):
         """True: passed, False: failed or hung, None: skipped."""
-        environment = dict(os.environ, CK_TIMEOUT_MULTIPLIER="20")  # a slow machine must not look like a caught mutant
+        environment = dict(os.environ, CK_TIMEOUT_MULTIPLIER="20", SIMULATION_RUNS="40")  # slow is not caught
         if name in CAMPAIGNS:
             part, more = CAMPAIGNS[name]
             environment.update(more, VENV=os.path.join(self.directory, "build"))

@@ -30,6 +30,7 @@ from verifier import CHANGELOGS, GROUPED, INPUT, KEYS, SUMS, Failure, KafkaReade
 
 PARTITIONS = 4
 SESSION_MS = 4000
+UNREACHABLE = 4    # exit status
 REACH_SECONDS = 12  # a failpoint that was not reached by then is not waited for
 ROUND = 12         # steps between two times that everything is waited for
 LIMITS = {"TIDEMILL_MERGE_BYTES": "20000", "TIDEMILL_PROGRESS_RECORDS": "100"}
@@ -392,6 +393,10 @@ class Campaign:
         subprocess.run([kafka, "kill", self.options.broker], check=True)
         subprocess.run([kafka, "start", self.options.broker], check=True, stdout=subprocess.DEVNULL)
         self.tally.faults["broker killed and restarted"] += 1
+        for slot in self.slots:  # one that was just starting may give up when no broker answers for long
+            if slot.process and slot.process.process.poll() == UNREACHABLE:
+                self.tally.faults["ended: no broker at its start"] += 1
+                slot.process = None
 
     def steps(self):
         points = [(f"killed at {p[0]}", lambda p=p: self.kill_at_point(*p)) for p in POINTS]
