@@ -85,8 +85,9 @@ int process_store_raise(lua_State *L, const struct process_store *store)
 
 struct cursor {
     struct process_store *store;
-    struct store_cursor *cursor; /* NULL: at its end */
-    uint64_t epoch;              /* a commit may end the cursor afterwards */
+    struct store_cursor *list[PROCESS_CURSORS];
+    int at, count;  /* those before `at` have ended */
+    uint64_t epoch; /* a commit may end the cursors afterwards */
     process_store_entry *entry;
     unsigned char data[]; /* for `entry` */
 };
@@ -95,11 +96,10 @@ struct cursor {
 static int end_cursor(lua_State *L)
 {
     struct cursor *cursor = luaL_testudata(L, 1, CURSOR_TYPE);
-    if (cursor && cursor->cursor && cursor->epoch == host_of(L)->epoch) {
-        driver_of(cursor->store)->end(cursor->cursor);
-    }
-    if (cursor) {
-        cursor->cursor = NULL;
+    for (; cursor && cursor->at < cursor->count; cursor->at++) {
+        if (cursor->epoch == host_of(L)->epoch) {
+            driver_of(cursor->store)->end(cursor->list[cursor->at]);
+        }
     }
     return 0;
 }
@@ -113,19 +113,18 @@ static int next_entry(lua_State *L)
     }
     const struct store_driver *driver = driver_of(store);
     struct store_entry entry;
-    bool found = cursor->cursor != NULL;
-    while (found) {
-        if (driver->next(cursor->cursor, &found, &entry, op_error(store->process->node->worker))) {
+    while (cursor->at < cursor->count) {
+        bool found;
+        if (driver->next(cursor->list[cursor->at], &found, &entry, op_error(store->process->node->worker))) {
             return process_store_raise(L, store);
         }
         int count = found ? cursor->entry(L, store, &entry, cursor->data) : 0;
         if (count > 0) {
             return count;
         }
-    }
-    if (cursor->cursor) {
-        driver->end(cursor->cursor);
-        cursor->cursor = NULL;
+        if (!found) {
+            driver->end(cursor->list[cursor->at++]);
+        }
     }
     return 0;
 }
@@ -143,11 +142,12 @@ static void make_cursor_class(lua_State *L)
     lua_pop(L, 1);
 }
 
-int process_store_iterate(lua_State *L, struct process_store *store, struct store_cursor *opened,
+int process_store_iterate(lua_State *L, struct process_store *store, struct store_cursor *const *cursors, int count,
                           process_store_entry *entry, const void *data, size_t size)
 {
     struct cursor *cursor = lua_newuserdatauv(L, sizeof(*cursor) + size, 0);
-    *cursor = (struct cursor){.store = store, .cursor = opened, .epoch = host_of(L)->epoch, .entry = entry};
+    *cursor = (struct cursor){.store = store, .count = count, .epoch = host_of(L)->epoch, .entry = entry};
+    memcpy(cursor->list, cursors, sizeof(*cursors) * (size_t)count);
     if (size > 0) {
         memcpy(cursor->data, data, size);
     }
@@ -238,7 +238,7 @@ static int iterate_range(lua_State *L, struct process_store *store, struct slice
     if (driver_of(store)->range(store->store, from, to, false, &cursor, op_error(store->process->node->worker))) {
         return process_store_raise(L, store);
     }
-    return process_store_iterate(L, store, cursor, push_pair, NULL, 0);
+    return process_store_iterate(L, store, &cursor, 1, push_pair, NULL, 0);
 }
 
 /* for key, value in s:all() */
@@ -269,7 +269,7 @@ static int prefix(lua_State *L)
     if (driver_of(store)->prefix(store->store, bytes, &cursor, op_error(store->process->node->worker))) {
         return process_store_raise(L, store);
     }
-    return process_store_iterate(L, store, cursor, push_pair, NULL, 0);
+    return process_store_iterate(L, store, &cursor, 1, push_pair, NULL, 0);
 }
 
 /* ---- ctx.stores ---- */

@@ -37,9 +37,10 @@ int process_store_raise(lua_State *L, const struct process_store *store);
  * entry is left out. */
 typedef int process_store_entry(lua_State *L, const struct process_store *store, const struct store_entry *entry,
                                 const void *data);
-/* Pushes what a method returns for a loop: the iterator and, fourth, what ends it. `data` is copied. Owns the cursor.
- * [-0, +4, e] */
-int process_store_iterate(lua_State *L, struct process_store *store, struct store_cursor *cursor,
+/* Pushes what a method returns for a loop over the cursors, one after the other, at most PROCESS_CURSORS: the iterator
+ * and, fourth, what ends it. `data` is copied. Owns the cursors. [-0, +4, e] */
+#define PROCESS_CURSORS 8
+int process_store_iterate(lua_State *L, struct process_store *store, struct store_cursor *const *cursors, int count,
                           process_store_entry *entry, const void *data, size_t size);
 
 #endif

@@ -217,17 +217,47 @@ static struct slice bound(const struct process_store *store, int64_t time)
     return bytes_slice(&key);
 }
 
-static int iterate(lua_State *L, struct process_store *store, const struct choice *choice)
+/* A cursor for each segment of an own store that lies by key: only the windows of that key are looked at, and of those
+ * that begin with it. -1: failed; 0 is no failure. */
+static int open_segments(struct process_store *store, const struct choice *choice, struct store_cursor **cursors)
+{
+    bool session = store->kind == STORE_SESSION;
+    int64_t oldest = store->newest - store->retention_ms + 1;
+    int64_t first = session ? choice->earliest_end : choice->from;
+    int64_t last = session || choice->to > store->newest ? store->newest : choice->to;
+    int64_t segment = store_form_segment(store->spec, first > oldest ? first : oldest > 0 ? oldest : 0);
+    int count = 0;
+    for (; segment <= last && count < PROCESS_CURSORS; segment += store->spec->segment_ms) {
+        size_t size = sizeof(uint64_t) + choice->key.size;
+        struct bytes prefix = {arena_alloc(arena_of(store), size), 0, size};
+        bytes_append_u64(&prefix, (uint64_t)segment);
+        bytes_append_slice(&prefix, choice->key);
+        if (driver_of(store)->prefix(store->store, bytes_slice(&prefix), &cursors[count++], error_of(store))) {
+            return -1;
+        }
+    }
+    return count;
+}
+
+static int open_range(struct process_store *store, const struct choice *choice, struct store_cursor **cursor)
 {
     bool session = store->kind == STORE_SESSION;
     int64_t first = session ? choice->earliest_end : choice->from;
     struct slice from = bound(store, store_form_segment(store->spec, first));
     struct slice to = session || choice->to == INT64_MAX ? SLICE_NULL : bound(store, choice->to + 1);
-    struct store_cursor *cursor;
-    if (driver_of(store)->range(store->store, from, to, false, &cursor, error_of(store))) {
+    return driver_of(store)->range(store->store, from, to, false, cursor, error_of(store)) ? -1 : 1;
+}
+
+/* The segments of an own store are half of its retention or longer, so there are few of them. */
+static int iterate(lua_State *L, struct process_store *store, const struct choice *choice)
+{
+    struct store_cursor *cursors[PROCESS_CURSORS];
+    bool by_segments = choice->key.data && !store->read_only;
+    int count = by_segments ? open_segments(store, choice, cursors) : open_range(store, choice, cursors);
+    if (count < 0) {
         return process_store_raise(L, store);
     }
-    return process_store_iterate(L, store, cursor, push_entry, choice, sizeof(*choice));
+    return process_store_iterate(L, store, cursors, count, push_entry, choice, sizeof(*choice));
 }
 
 /* The key of a choice outlives the call: iterators end with the record, as the arena does. */

@@ -255,6 +255,29 @@ START_TEST(window_stores_keep_their_retention)
 }
 END_TEST
 
+START_TEST(windows_are_fetched_over_segments)
+{
+    struct pipeline p;
+    pipeline_open(&p, "app:stream('in'):process {\n"
+                      "  stores = { w = { kind = 'window', size = '1s', retention = '10m' } },\n"
+                      "  process = function(k, v, rec, ctx)\n"
+                      "    local w, list = ctx.stores.w, {}\n"
+                      "    w:put(k, v, rec.timestamp) w:put(k .. 'x', v, rec.timestamp)\n"
+                      "    for start in w:fetch(k, v, 100000000) do list[#list + 1] = start end\n"
+                      "    for start in w:fetch(k, 0, rec.timestamp - 1) do list[#list + 1] = -start break end\n"
+                      "    ctx:forward(k, list)\n"
+                      "  end }:to('out')\n");
+    pipeline_send(&p, "in", "a", "0", 1);
+    pipeline_send(&p, "in", "a", "0", 310000);
+    pipeline_send(&p, "in", "a", "2", 600000);
+    pipeline_send(&p, "in", "a", "0", 900000);
+    pipeline_send(&p, "in", "a", "0", 5000000);
+    ck_assert_str_eq(outputs(&p, "out"), "a:[1]@1 a:[1,310000,-1]@310000 a:[310000,600000,-1]@600000 "
+                                         "a:[310000,600000,900000,-310000]@900000 a:[5000000]@5000000");
+    pipeline_close(&p);
+}
+END_TEST
+
 START_TEST(windows_of_a_table_are_read_by_key_and_start)
 {
     struct pipeline p;
@@ -483,6 +506,7 @@ int main(void)
         stores_are_shared_by_name,
         ttl_counts_stream_time_since_the_last_write,
         window_stores_keep_their_retention,
+        windows_are_fetched_over_segments,
         windows_of_a_table_are_read_by_key_and_start,
         session_stores_find_by_key_and_time,
         timers_are_made_and_cancelled_anywhere,
