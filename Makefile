@@ -42,8 +42,9 @@ lint: ## arrows between folders, homes of libraries, sizes, format, stale refere
 fuzz: test-packages ## the fuzzers, FUZZ_SECONDS each (default 600)
 	@JOBS=$(JOBS) tests/fuzz/run.sh $(or $(FUZZ_SECONDS),600)
 
-docs: all ## write docs/reference anew from the tables
+docs: all ## write docs/reference anew from the tables, and the pictures of the examples
 	@$(BUILD)/tidemill docs --output docs/reference
+	@tests/examples/pictures.sh $(BUILD)/tidemill --write
 
 format: ## clang-format over all C sources
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

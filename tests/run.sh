@@ -47,10 +47,10 @@ build() {
 lint() { tests/lint/run.sh "$BUILD/tidemill"; }
 unit() { ctest_in "$BUILD" -R '^unit/'; }
 vectors() { ctest_in "$BUILD" -R '^vectors' && grep 'passed,' "$BUILD/Testing/Temporary/LastTest.log"; }
-examples() { examples_with "$BUILD/tidemill"; }
+examples() { examples_with "$BUILD/tidemill" && tests/examples/pictures.sh "$BUILD/tidemill"; }
 cli() { tests/cli/run.sh "$BUILD/tidemill"; }
 tutorial() { tests/examples/docs.sh "$BUILD/tidemill" && tests/examples/tutorial.sh "$BUILD/tidemill"; }
-flights() { tests/examples/flights.sh "$BUILD/tidemill"; }
+flights() { tests/examples/flights.sh "$BUILD/tidemill" && tests/examples/folds.sh "$BUILD/tidemill"; }
 kafka() { tests/kafka/run.sh "$BUILD"; }
 crash() {
     configure "$BUILD-crash" -DCMAKE_BUILD_TYPE=Release -DTIDEMILL_FAILPOINTS=ON &&

@@ -28,5 +28,5 @@ for folder in "$directory"/*/; do
     "$program" test "$folder" > "$directory/out" 2>&1 || { cat "$folder/test.lua" "$directory/out"; exit 1; }
     tests=$((tests + 1))
 done
-[ "$pipelines" -ge 10 ] && [ "$tests" -ge 1 ] || { echo "only $pipelines examples and $tests tests were found"; exit 1; }
+[ "$pipelines" -ge 25 ] && [ "$tests" -ge 15 ] || { echo "only $pipelines examples and $tests tests were found"; exit 1; }
 echo "$pipelines examples of the documents build, $tests of them are tested"

@@ -3,6 +3,8 @@
  *   run_vectors DIRECTORY [PATTERN]     PATTERN: only vectors whose name matches ("count_*")
  *   run_vectors --restart N ...         ends the pipeline and starts it anew before every Nth step: the same must come
  *                                       out, from state that was restored from changelogs
+ *   run_vectors --agree N ...           runs every vector without and with such restarts: both must write the same;
+ *                                       what the vector expects does not matter
  */
 #include <dirent.h>
 #include <fnmatch.h>
@@ -43,6 +45,7 @@ struct run {
     const char *directory;
     const char *pattern; /* NULL: all */
     int restart;         /* the pipeline is ended and started anew before each step of this number; 0: never */
+    bool agree;          /* with and without restarts the same must come out, whatever it is */
     struct arena arena;  /* of one vector */
     const char *name;    /* of the vector */
     struct driver *driver;
@@ -303,11 +306,19 @@ static bool do_steps(struct run *run, struct driver *driver, struct slice vector
     return true;
 }
 
-static bool run_program(struct run *run, struct program *program, struct slice vector)
+static bool as_expected(struct run *run, struct slice vector)
+{
+    return compare_records(run, vector) && compare_stores(run, run->driver, vector);
+}
+
+/* Runs the steps on a new driver and lets `judge` look at what came out; NULL: nobody does. */
+static bool drive(struct run *run, struct program *program, struct slice vector,
+                  bool (*judge)(struct run *run, struct slice vector))
 {
     struct instance *instance;
     struct driver *driver;
     struct err err;
+    run->count = 0;
     if (program->class->load(program, &instance, &err)) {
         return fail(run, err.text);
     }
@@ -317,10 +328,62 @@ static bool run_program(struct run *run, struct program *program, struct slice v
         fail(run, err.text);
     } else {
         run->driver = driver;
-        passed = do_steps(run, driver, vector) && compare_records(run, vector) && compare_stores(run, driver, vector);
+        passed = do_steps(run, driver, vector) && (!judge || judge(run, vector));
         driver_close(driver);
     }
     program->class->unload(instance);
+    return passed;
+}
+
+static bool headers_equal(const struct headers *one, const struct headers *other)
+{
+    bool equal = one->count == other->count;
+    for (size_t i = 0; i < one->count && equal; i++) {
+        equal = slice_equal(one->list[i].name, other->list[i].name) &&
+                slice_equal(one->list[i].value, other->list[i].value);
+    }
+    return equal;
+}
+
+static bool written_equal(const struct written *one, const struct written *other)
+{
+    return one->step == other->step && strcmp(one->record.topic, other->record.topic) == 0 &&
+           slice_equal(one->record.key, other->record.key) && slice_equal(one->record.value, other->record.value) &&
+           one->record.timestamp == other->record.timestamp &&
+           headers_equal(&one->record.headers, &other->record.headers);
+}
+
+static bool compare_runs(struct run *run, const struct written *without, size_t count)
+{
+    for (size_t i = 0; i < count || i < run->count; i++) {
+        if (i >= count || i >= run->count || !written_equal(&without[i], &run->written[i])) {
+            fail(run, "restarts change what comes out");
+            printf("    without:\n");
+            if (i < count) {
+                print_written(&without[i]);
+            }
+            printf("    with:\n");
+            if (i < run->count) {
+                print_written(&run->written[i]);
+            }
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool run_twice(struct run *run, struct program *program, struct slice vector)
+{
+    int restart = run->restart;
+    run->restart = 0;
+    bool passed = drive(run, program, vector, NULL);
+    run->restart = restart;
+    struct written *without = run->written;
+    size_t count = run->count;
+    run->written = NULL;
+    run->capacity = 0;
+    passed = passed && drive(run, program, vector, NULL) && compare_runs(run, without, count);
+    free(without);
     return passed;
 }
 
@@ -329,7 +392,6 @@ static bool run_vector(struct run *run, struct slice vector)
     char path[4096];
     struct program *program;
     struct err err;
-    run->count = 0;
     const char *topology = vector_name(&run->arena, vector_member(vector, "topology"));
     snprintf(path, sizeof(path), "%s/topologies/%s", run->directory, topology);
     if (access(path, F_OK) != 0) { /* own vectors are about the same pipelines */
@@ -338,7 +400,7 @@ static bool run_vector(struct run *run, struct slice vector)
     if (program_open(path, &operators_all, &program, &err)) {
         return fail(run, err.text);
     }
-    bool passed = run_program(run, program, vector);
+    bool passed = run->agree ? run_twice(run, program, vector) : drive(run, program, vector, as_expected);
     program_close(program);
     return passed;
 }
@@ -470,13 +532,14 @@ int main(int argc, char **argv)
     char path[4096];
     struct dirent **files;
     struct run run = {0};
-    if (argc > 2 && strcmp(argv[1], "--restart") == 0) {
+    if (argc > 2 && (strcmp(argv[1], "--restart") == 0 || strcmp(argv[1], "--agree") == 0)) {
+        run.agree = strcmp(argv[1], "--agree") == 0;
         run.restart = atoi(argv[2]);
         argc -= 2;
         argv += 2;
     }
     if (argc < 2) {
-        fprintf(stderr, "usage: run_vectors [--restart N] DIRECTORY [PATTERN]\n");
+        fprintf(stderr, "usage: run_vectors [--restart N | --agree N] DIRECTORY [PATTERN]\n");
         return 2;
     }
     log_configure(LOG_ERROR, false);
