@@ -164,17 +164,31 @@ int window_table_emit(struct node *node, const struct item *cause, const struct 
     return found ? emit_final(node, cause, key, &entry) : 0;
 }
 
+/* Takes the first window out that ends at `last` or before; one that waits several times comes once. False: there is
+ * none. */
+static bool take_waiting(struct window_table *windows, int64_t last, struct arena *arena, struct slice *key)
+{
+    int64_t end;
+    struct slice first;
+    if (!time_queue_first(&windows->queue, &end, &first) || end > last) {
+        return false;
+    }
+    *key = arena_copy(arena, first);
+    do {
+        time_queue_pop(&windows->queue);
+    } while (time_queue_first(&windows->queue, &end, &first) && slice_equal(first, *key));
+    return true;
+}
+
 /* Windows that lie by key. */
 static int emit_waiting(struct node *node, const struct item *cause, int64_t last)
 {
-    const struct window_table *windows = node->state;
+    struct window_table *windows = node->state;
     struct worker *worker = node->worker;
     struct store_entry entry;
-    struct slice waiting;
-    int64_t end;
-    while (window_queue_pop(windows->queue, last, &end, &waiting)) {
-        struct slice key = arena_copy(op_arena(worker), waiting);
-        bool found;
+    struct slice key;
+    bool found;
+    while (take_waiting(windows, last, op_arena(worker), &key)) {
         if (op_store_driver(worker)->get(windows->table.store, place(node, key), &found, &entry, op_error(worker)) ||
             (found && emit_final(node, cause, key, &entry))) {
             return -1;
@@ -187,7 +201,7 @@ static int emit_finals(struct node *node, const struct item *cause, int64_t befo
 {
     const struct window_table *windows = node->state;
     int64_t last = window_closed_end(&windows->window, windows->time);
-    if (windows->queue) {
+    if (windows->queued) {
         return emit_waiting(node, cause, last);
     }
     return emit_starts(node, cause, window_closed_end(&windows->window, before), last);
@@ -302,7 +316,7 @@ static int save_time(struct node *node)
 /* The windows that are open go into the queue. */
 static int fill_queue(struct node *node, struct store_cursor *cursor)
 {
-    const struct window_table *windows = node->state;
+    struct window_table *windows = node->state;
     struct worker *worker = node->worker;
     struct store_window window;
     struct store_entry entry;
@@ -317,7 +331,7 @@ static int fill_queue(struct node *node, struct store_cursor *cursor)
         if (store_form_window(windows->spec, entry.key, &window) &&
             !window_table_is_closed(windows, end_of(windows, &window))) {
             struct slice key = store_form_windowed(is_session(windows), &window, op_arena(worker));
-            window_queue_add(windows->queue, end_of(windows, &window), key);
+            time_queue_push(&windows->queue, end_of(windows, &window), key);
         }
     }
 }
@@ -328,7 +342,7 @@ static int open_queue(struct node *node)
     struct worker *worker = node->worker;
     const struct store_driver *stores = op_store_driver(worker);
     struct store_cursor *cursor;
-    windows->queue = window_queue_new();
+    windows->queued = true;
     if (stores->once(windows->table.store, &cursor, op_error(worker))) {
         return -1;
     }
@@ -379,7 +393,7 @@ int window_table_flush(struct node *node)
 void window_table_close(struct node *node)
 {
     struct window_table *windows = node->state;
-    window_queue_free(windows->queue);
+    time_queue_free(&windows->queue);
     table_close(node);
 }
 
@@ -442,15 +456,15 @@ int window_table_read(struct node *node, const struct store_window *window, stru
 static int keep_final(struct node *node, const struct item *item, const struct store_window *window, struct slice value,
                       const struct table_row *before)
 {
-    const struct window_table *windows = node->state;
+    struct window_table *windows = node->state;
     struct worker *worker = node->worker;
     struct arena *arena = op_arena(worker);
     if (!slice_is_null(value)) {
         value = store_form_value(item->headers, value, arena);
     }
-    if (windows->queue && !before->found && !slice_is_null(value)) {
-        window_queue_add(windows->queue, end_of(windows, window),
-                         store_form_windowed(is_session(windows), window, arena));
+    if (windows->queued && !before->found && !slice_is_null(value)) {
+        time_queue_push(&windows->queue, end_of(windows, window),
+                        store_form_windowed(is_session(windows), window, arena));
     }
     return op_store_driver(worker)->put(windows->table.store, store_form_key(windows->spec, window, arena), value,
                                         item->timestamp, op_error(worker));

@@ -13,9 +13,9 @@
 
 #include "operators/fold.h"
 #include "operators/table.h"
+#include "operators/time_queue.h"
 #include "operators/window.h"
 #include "operators/window_key.h"
-#include "operators/window_queue.h"
 
 struct window_table {
     struct table table; /* its key codec is the one of windowed keys */
@@ -27,7 +27,8 @@ struct window_table {
     int (*advance)(struct node *node, const struct item *cause);
     bool final;                    /* emit = "final" */
     const struct store_spec *spec; /* of the store, while it is open */
-    struct window_queue *queue;    /* final results of windows that lie by key: those to come; else NULL */
+    struct time_queue queue;       /* final results of windows that lie by key: those to come */
+    bool queued;                   /* that is how they are found */
     int64_t time;                  /* -1: no record yet */
     int64_t latest;                /* largest timestamp of a record; idleness may have moved the time further */
     int64_t saved_time;            /* as the store has them */
