@@ -16,6 +16,8 @@
 
 #include "base/memory.h"
 
+#define IDLE_LOOKS 4 /* how often within idle_after the clock is looked at */
+
 /* Shows keys or values of the buffer, to those who look in from outside, as those of the table. */
 struct shown_codec {
     struct codec codec;
@@ -36,6 +38,7 @@ struct suppress {
     struct time_queue queue;
     struct bytes left; /* until_closed: the key that left the buffer last, but not the queue */
     int64_t records, bytes;
+    int64_t active_ms;        /* when the last change came, by the wall clock; where idle_after asks for it */
     int64_t time, saved_time; /* largest timestamp seen, and as it is in the store; -1: none */
 };
 
@@ -103,7 +106,7 @@ static int recall(struct node *node, const struct store_entry *stored)
     return 0;
 }
 
-static int suppress_open(struct node *node)
+static int recall_all(struct node *node)
 {
     struct suppress *suppress = node->state;
     const struct store_driver *stores = op_store_driver(node->worker);
@@ -213,6 +216,40 @@ static int emit_due(struct node *node, const struct item *cause)
     return is_full(suppress) && suppress->stops ? refuse(node) : 0;
 }
 
+/* The windows above have closed for want of records (idle_after), by the same clock. */
+static int close_idle(struct node *node, void *data, int64_t now)
+{
+    (void)data;
+    struct suppress *suppress = node->state;
+    static const struct headers none = {NULL, 0};
+    const struct item cause = {.headers = &none};
+    int64_t time;
+    struct slice row;
+    if (now - suppress->active_ms < suppress->window.idle_after) {
+        return 0;
+    }
+    while (time_queue_first(&suppress->queue, &time, &row)) {
+        if (emit_first(node, &cause, row)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int suppress_open(struct node *node)
+{
+    struct suppress *suppress = node->state;
+    int64_t idle_after = suppress->window.idle_after;
+    if (recall_all(node)) {
+        return -1;
+    }
+    suppress->active_ms = op_wall_time(node->worker);
+    if (idle_after > 0) {
+        op_every(node, TIME_WALL, idle_after < IDLE_LOOKS ? 1 : idle_after / IDLE_LOOKS, close_idle, NULL);
+    }
+    return 0;
+}
+
 /* ---- in ---- */
 
 /* From when a new entry waits. */
@@ -279,6 +316,9 @@ static int suppress_body(lua_State *L, struct node *node, struct item *item)
     }
     if (item->timestamp > suppress->time) {
         suppress->time = item->timestamp;
+    }
+    if (suppress->window.idle_after > 0) {
+        suppress->active_ms = op_wall_time(node->worker);
     }
     return hold(node, item, row, value, before) ? -1 : emit_due(node, item);
 }

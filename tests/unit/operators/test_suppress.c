@@ -94,6 +94,50 @@ START_TEST(joins_see_what_has_gone_out)
 }
 END_TEST
 
+#define WINDOWS(window, rest)                                                                                          \
+    "app:stream('in'):group_by_key():windowed_by(" window "):count { store = 's' }\n"                                  \
+    "  :suppress { store = 'held', until_window_closes = true" rest " }:to_stream()\n"                                 \
+    "  :map(function(wk, v) return wk.key .. wk.window_start, v end):to('out')\n"
+
+START_TEST(idle_windows_go_out_by_the_clock)
+{
+    struct pipeline p;
+    pipeline_open(&p, WINDOWS("tm.tumbling(10, { idle_after = '1m' })", ""));
+    pipeline_send(&p, "in", "a", "1", 5);
+    pipeline_send(&p, "in", "b", "1", 6);
+    ck_assert_int_eq(driver_advance(p.driver, 59000, &p.err), 0);
+    ck_assert_str_eq(outputs(&p, "out"), "");
+    ck_assert_int_eq(driver_advance(p.driver, 60000, &p.err), 0);
+    ck_assert_str_eq(outputs(&p, "out"), "a0:1@5 b0:1@6");
+    pipeline_send(&p, "in", "a", "1", 7); /* late by now */
+    ck_assert_int_eq(driver_advance(p.driver, 120000, &p.err), 0);
+    ck_assert_str_eq(outputs(&p, "out"), "");
+    pipeline_close(&p);
+}
+END_TEST
+
+START_TEST(windows_wait_for_their_end)
+{
+    struct pipeline p;
+    pipeline_open(&p, WINDOWS("tm.sliding(10, { grace = 5 })", ""));
+    pipeline_send(&p, "in", "a", "1", 100);
+    pipeline_send(&p, "in", "b", "1", 105);
+    ck_assert_str_eq(outputs(&p, "out"), "");
+    pipeline_send(&p, "in", "b", "1", 106);
+    ck_assert_str_eq(outputs(&p, "out"), "a90:1@100");
+    pipeline_close(&p);
+    pipeline_open(&p, WINDOWS("tm.tumbling(10)", ", max_records = 2"));
+    pipeline_send(&p, "in", "a", "1", 1);
+    pipeline_send(&p, "in", "b", "1", 2);
+    pipeline_send(&p, "in", "c", "1", 11); /* two are out, one waits */
+    ck_assert_str_eq(outputs(&p, "out"), "a0:1@1 b0:1@2");
+    pipeline_send(&p, "in", "d", "1", 12);
+    ck_assert_int_eq(pipeline_try_send(&p, "in", "e", "1", 13), -1);
+    ck_assert_ptr_nonnull(strstr(p.err.text, "when_full is \"stop\""));
+    pipeline_close(&p);
+}
+END_TEST
+
 START_TEST(restarts_in_the_middle)
 {
     char keys[60][8], values[60][16];
@@ -180,5 +224,5 @@ END_TEST
 
 UNIT_MAIN("suppress", the_last_change_of_a_key_goes_out_when_its_time_is_up, a_full_buffer_lets_the_oldest_go,
           a_full_buffer_stops_the_app, what_is_behind_knows_what_it_had, joins_see_what_has_gone_out,
-          restarts_in_the_middle, what_can_not_be_built_is_named, entries_are_written_and_read,
-          the_queue_gives_by_time_then_key)
+          idle_windows_go_out_by_the_clock, windows_wait_for_their_end, restarts_in_the_middle,
+          what_can_not_be_built_is_named, entries_are_written_and_read, the_queue_gives_by_time_then_key)
