@@ -55,7 +55,7 @@ kafka() { tests/kafka/run.sh "$BUILD"; }
 crash() {
     configure "$BUILD-crash" -DCMAKE_BUILD_TYPE=Release -DTIDEMILL_FAILPOINTS=ON &&
         cmake --build "$BUILD-crash" --parallel "$JOBS" --target tidemill crash_simulation &&
-        VENV=$BUILD JOBS=$JOBS tests/crash/run.sh "$BUILD-crash"
+        SEED=${SEED:-1} VENV=$BUILD JOBS=$JOBS tests/crash/run.sh "$BUILD-crash"
 }
 address() {
     configure "$BUILD-address" -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DSANITIZE=address;undefined" &&
