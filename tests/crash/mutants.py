@@ -31,9 +31,11 @@ CAMPAIGNS = {
     "kafka: kills": ("kafka", {"FAULTS": "8", "SEED": "1", "ONLY": "killed at c"}),
     "kafka: zombies": ("kafka", {"FAULTS": "12", "SEED": "1", "ONLY": "zombie"}),
     "kafka: open transaction": ("kafka", {"FAULTS": "3", "SEED": "1", "ONLY": "open transaction"}),
-    "kafka: refused": ("kafka", {"FAULTS": "3", "SEED": "1", "ONLY": "refused"}),
-    "kafka: restoring": ("kafka", {"FAULTS": "8", "SEED": "1", "ONLY": "killed at"}),
+    "kafka: state lost": ("kafka", {"FAULTS": "10", "SEED": "1", "ONLY": "state lost"}),
 }
+
+# The tests on a real Kafka: part of the name of one.
+KAFKA_TESTS = {"kafka tests: transport": "transport"}
 
 # name, file, text, replacement, tests
 MUTANTS = [
@@ -48,14 +50,14 @@ MUTANTS = [
     ("a delivery without an offset counts (P13)", "runtime/kafka/kafka_output.c",
      "if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && message->offset >= 0) {",
      "if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {",
-     ["kafka: refused"]),
+     ["kafka tests: transport"]),
     ("restore to the last stable offset (P7)", "runtime/kafka/kafka_class.c",
      "{.role = KAFKA_ADMIN, .uncommitted = true}", "{.role = KAFKA_ADMIN, .uncommitted = false}",
      ["kafka: open transaction"]),
     ("restore what was aborted", "runtime/engine/restore_replay.c",
      "    struct reader_config config = {positions, count, false};",
      "    struct reader_config config = {positions, count, true};",
-     ["engine_test_restore", "engine_test_stream_thread", "kafka: restoring"]),
+     ["engine_test_restore", "engine_test_stream_thread", "kafka: state lost"]),
     ("the store commits before the transaction", "runtime/engine/commit.c",
      "    FAILPOINT(COMMITTED);\n    for (size_t i = 0; i < round->count; i++) {",
      "    FAILPOINT(COMMITTED);\n    for (size_t i = 0; i < round->count && round->commit->step != COMMIT_TRANSACTION; i++) {",
@@ -153,7 +155,7 @@ class Tree:
                 sys.exit("The copy of the sources can't be configured.")
 
     def make(self, tests):
-        targets = ["tidemill", "crash_simulation"] if any(t not in UNIT for t in tests) else []
+        targets = ["tidemill", "crash_simulation", "kafka_transport_test"] if any(t not in UNIT for t in tests) else []
         targets += [t for t in tests if t in UNIT]
         result = self.run(["ninja", "-C", "build", "-j", os.environ.get("JOBS", "2"), *targets], capture_output=True,
                           text=True)
@@ -168,6 +170,9 @@ class Tree:
             environment.update(more, VENV=os.path.join(self.directory, "build"))
             environment.setdefault("TIDEMILL_KAFKA_CACHE", os.path.join(ROOT, "build", "kafka-jars"))
             command = ["tests/crash/run.sh", self.build, part]
+        elif name in KAFKA_TESTS:
+            environment.setdefault("TIDEMILL_KAFKA_CACHE", os.path.join(ROOT, "build", "kafka-jars"))
+            command = ["tests/kafka/run.sh", self.build, KAFKA_TESTS[name]]
         else:
             command = {**UNIT, **SIMULATION}[name]
             command = [os.path.join(self.build, command[0]), *command[1:]]

@@ -43,6 +43,8 @@ POINTS = [
     ("c15", 2, "damage"), ("restore-save", 3, "delete"), ("wipe", 8, "delete"), ("assigned", 1, None),
     ("opened", 4, None), ("merge", 2, None), ("merge-rows", 40, None), ("merge-commit", 2, None), ("merged", 1, None),
 ]
+# Where to die with changelog records that are never committed; then the state is lost and read from the changelog.
+LOSSES = [("c4", 100), ("c5", 12), ("c6", 12)]
 # Orders that fail something first, and kill later or not at all.
 CHAINS = [
     ("abort", "c5:~6:error,abort:1:kill"), ("rewind", "c5:~6:error,rewind:1:kill"),
@@ -225,6 +227,15 @@ class Campaign:
         self.start(slot, f"{name}:~{hits}:kill")
         self.wait_for_death(slot, name if spoil is None else f"{name}, state: {spoil}")
 
+    def kill_and_lose(self, name, hits):
+        slot = self.pick()
+        self.stop(slot)
+        self.start(slot, f"{name}:~{hits}:kill")
+        self.wait_for_death(slot, f"{name}, then the state is lost")
+        slot.spoil("delete", self.random)
+        self.start(slot)
+        time.sleep(1)
+
     def kill_at_chain(self, name, orders):
         slot = self.pick()
         self.stop(slot)
@@ -400,6 +411,7 @@ class Campaign:
 
     def steps(self):
         points = [(f"killed at {p[0]}", lambda p=p: self.kill_at_point(*p)) for p in POINTS]
+        losses = [(f"killed at {p[0]}, state lost", lambda p=p: self.kill_and_lose(*p)) for p in LOSSES]
         chains = [(f"killed at {c[0]}", lambda c=c: self.kill_at_chain(*c)) for c in CHAINS]
         faults = [(f[0], lambda f=f: self.inject(*f)) for f in FAULTS]
         proxy = self.proxy
@@ -417,7 +429,7 @@ class Campaign:
             ("open transaction", self.restore_behind_open_transaction), ("trimmed", self.trim_changelogs),
             ("disk full", self.fill_disk), ("broker killed", self.kill_broker),
         ]
-        return [s for s in points + chains + faults + others if self.options.only in s[0]]
+        return [s for s in points + losses + chains + faults + others if self.options.only in s[0]]
 
     # ---- all of it ----
 

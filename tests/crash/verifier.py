@@ -194,7 +194,8 @@ class LogFollower:
 class KafkaReader:
     """Reads topics with the independent client confluent-kafka, read_committed unless told otherwise."""
 
-    def __init__(self, brokers, *topics):
+    def __init__(self, brokers, *topics, whole=True):
+        """`whole` false: from where the topics begin now; else one that was cut short is a failure."""
         from confluent_kafka import Consumer, TopicPartition  # only where it is needed: the embedded campaigns have no client
         self.brokers, self.topics = brokers, topics
         self.partition_of = TopicPartition
@@ -202,6 +203,8 @@ class KafkaReader:
                                   "isolation.level": "read_committed", "enable.auto.commit": False,
                                   "auto.offset.reset": "error", "enable.partition.eof": False, "log_level": 0})
         self.places = [TopicPartition(t, p, 0) for t in topics for p in self.partitions(t)]
+        for place in self.places if not whole else []:
+            place.offset = self.consumer.get_watermark_offsets(place, timeout=60)[0]
         self.consumer.assign(self.places)
         self.next = {}
 
@@ -251,8 +254,8 @@ class KafkaReader:
         self.consumer.close()
 
 
-def kafka_whole(brokers, *topics):
-    reader = KafkaReader(brokers, *topics)
+def kafka_whole(brokers, *topics, whole=True):
+    reader = KafkaReader(brokers, *topics, whole=whole)
     messages = []
     reader.read_to_ends(messages.append)
     reader.close()
@@ -261,7 +264,7 @@ def kafka_whole(brokers, *topics):
 
 def kafka_fold(brokers, topic):
     fold = {}
-    for message in kafka_whole(brokers, topic):
+    for message in kafka_whole(brokers, topic, whole=False):  # compaction, or a step of the campaign, cuts them short
         if message.key().startswith(b"\0"):
             continue
         if message.value() is None:
