@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "scripts/codec_windowed.h"
 
 struct sink {
     const struct codec *key_codec;
@@ -72,7 +73,10 @@ static int sink_body(lua_State *L, struct node *node, struct item *item)
         !flow_encode(node, item, &item->value, sink->value_codec, &record.value)) {
         return 0;
     }
-    if (op_produce(node->worker, sink->output, -1, &record)) {
+    struct slice placed = codec_windowed_key(sink->key_codec, record.key);
+    bool windowed = placed.size != record.key.size;
+    int32_t partition = windowed ? op_output_partition(node->worker, sink->output, placed) : -1;
+    if (op_produce(node->worker, sink->output, partition, &record)) {
         return flow_fail(node, item);
     }
     return 0;

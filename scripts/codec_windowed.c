@@ -127,6 +127,14 @@ const struct codec *codec_windowed_inner(const struct codec *codec)
     return codec->decode == decode ? windowed_of(codec)->inner : NULL;
 }
 
+struct slice codec_windowed_key(const struct codec *codec, struct slice bytes)
+{
+    struct store_window window;
+    bool windowed = codec->decode == decode && !slice_is_null(bytes) &&
+                    store_form_parse_windowed(windowed_of(codec)->sessions, bytes, &window);
+    return windowed ? window.key : bytes;
+}
+
 /* ---- for the DSL ---- */
 
 /* windowed(codec, size or nil) */

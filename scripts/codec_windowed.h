@@ -14,6 +14,10 @@ const struct codec *codec_windowed(lua_State *L, const struct codec *inner, bool
 /* What the keys inside are in; NULL: it is no codec of windowed keys. */
 const struct codec *codec_windowed_inner(const struct codec *codec);
 
+/* The bytes of the key inside a windowed one: where it goes is decided by them, as Kafka Streams does
+ * (WindowedStreamPartitioner). Other keys, and what is too short: as they are. */
+struct slice codec_windowed_key(const struct codec *codec, struct slice bytes);
+
 /* core.windowed(codec, size or nil for sessions) and core.inner(codec) for the DSL; `core` is on top of the stack. [-0,
  * +0, e] */
 void codec_windowed_install(lua_State *L);

@@ -49,6 +49,8 @@ int op_forward(struct node *node, struct item *item);
 struct output;
 struct output *op_output(struct worker *worker, const char *topic); /* NULL: no such topic, see op_error */
 int op_produce(struct worker *worker, struct output *output, int32_t partition, const struct record *record);
+/* The partition of a record that is placed by another key than its own. */
+int32_t op_output_partition(const struct worker *worker, const struct output *output, struct slice key);
 
 /* Whether flush comes with a commit that nobody asked for: the test driver commits after every record, and shows what
  * waits for a commit when the test says so. */

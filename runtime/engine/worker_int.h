@@ -33,6 +33,7 @@ struct worker_input {
 struct worker_output {
     char *topic;
     struct output *output;
+    int32_t partitions; /* as it was opened */
 };
 
 /* A store with a changelog. */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/dead_letter.h"
@@ -36,13 +37,24 @@ struct output *op_output(struct worker *worker, const char *topic)
         }
     }
     struct output *output;
-    if (worker->config.transport->output(worker->config.session, topic, &output, NULL, &worker->err)) {
+    int32_t partitions;
+    if (worker->config.transport->output(worker->config.session, topic, &output, &partitions, &worker->err)) {
         return NULL;
     }
     worker->outputs =
         memory_grow(worker->outputs, worker->output_count, &worker->output_capacity, sizeof(*worker->outputs));
-    worker->outputs[worker->output_count++] = (struct worker_output){memory_copy_text(topic), output};
+    worker->outputs[worker->output_count++] = (struct worker_output){memory_copy_text(topic), output, partitions};
     return output;
+}
+
+int32_t op_output_partition(const struct worker *worker, const struct output *output, struct slice key)
+{
+    for (size_t i = 0; i < worker->output_count; i++) {
+        if (worker->outputs[i].output == output) {
+            return hash_partition(key, worker->outputs[i].partitions);
+        }
+    }
+    return -1;
 }
 
 int op_produce(struct worker *worker, struct output *output, int32_t partition, const struct record *record)

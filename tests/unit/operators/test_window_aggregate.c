@@ -1,3 +1,4 @@
+#include "base/hash.h"
 #include "restarts.h"
 
 #include "operators/window_key.h"
@@ -346,6 +347,32 @@ START_TEST(keys_are_written_as_kafka_streams_writes_them)
 }
 END_TEST
 
+START_TEST(windows_of_a_key_go_where_the_key_goes)
+{
+    struct pipeline p;
+    struct record record;
+    int windows = 0;
+    pipeline_open_partitions(&p,
+                             "local g = app:stream('in'):group_by_key()\n"
+                             "g:windowed_by(tm.tumbling(10)):count { store = 's' }:to('out')\n"
+                             "g:windowed_by(tm.session(5)):count { store = 't' }:to('out')\n"
+                             "g:count { store = 'n' }:to_stream():map_values(function() return 1 end):to('plain')\n",
+                             5);
+    static const char *const keys[] = {"a", "b", "c", "some longer key"};
+    for (int i = 0; i < 20; i++) {
+        pipeline_send(&p, "in", keys[i % 4], "1", 10 * i);
+    }
+    while (driver_take(p.driver, &record)) {
+        bool plain = strcmp(record.topic, "plain") == 0;
+        size_t length = strlen(keys[record.timestamp / 10 % 4]);
+        windows += !plain;
+        ck_assert_int_eq(record.partition, hash_partition(slice_of(record.key.data, length), 5));
+    }
+    ck_assert_int_eq(windows, 40);
+    pipeline_close(&p);
+}
+END_TEST
+
 START_TEST(a_topic_of_windowed_keys_can_be_read)
 {
     struct pipeline p;
@@ -562,7 +589,8 @@ UNIT_MAIN("window_aggregate", tumbling_windows, hopping_windows_by_start, window
           what_was_deleted_has_no_final_result, sliding_windows_have_final_results, a_commit_emits_the_last_state,
           late_records_are_handed_over, nothing_moves_the_time_but_what_counts, the_far_future_does_no_harm,
           idle_windows_are_closed_by_the_wall_clock, idle_sliding_windows_too,
-          keys_are_written_as_kafka_streams_writes_them, a_topic_of_windowed_keys_can_be_read,
-          callbacks_can_not_change_the_key, a_windowed_key_is_no_plain_key, tables_behind_have_windowed_keys,
-          wrong_results_are_named, failed_calls_drop_a_record_of_sliding_windows, what_can_not_be_built_is_named,
-          restarts_in_the_middle, restarts_forget_what_was_forgotten, restarts_with_several_partitions)
+          keys_are_written_as_kafka_streams_writes_them, windows_of_a_key_go_where_the_key_goes,
+          a_topic_of_windowed_keys_can_be_read, callbacks_can_not_change_the_key, a_windowed_key_is_no_plain_key,
+          tables_behind_have_windowed_keys, wrong_results_are_named, failed_calls_drop_a_record_of_sliding_windows,
+          what_can_not_be_built_is_named, restarts_in_the_middle, restarts_forget_what_was_forgotten,
+          restarts_with_several_partitions)
