@@ -15,7 +15,7 @@ import tempfile
 import time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-TIMEOUT = 400
+TIMEOUT = 300
 
 # Tests by name: programs of the build, with arguments.
 UNIT = {
@@ -77,11 +77,7 @@ MUTANTS = [
     ("replay from the changelog's end", "runtime/engine/restore.c",
      "replay->from.offset == OFFSET_NONE ? replay->low : replay->from.offset;",
      "replay->from.offset == OFFSET_NONE ? replay->target : replay->from.offset;",
-     ["engine_test_restore", "simulation"]),
-    ("complete before the target is reached", "runtime/engine/restore_replay.c",
-     "    bool complete = restore_remaining(restoration) == 0;",
-     "    bool complete = restore_remaining(restoration) == 0 || restoration->restored > 100;",
-     ["engine_test_restore", "embedded"]),
+     ["simulation", "engine_test_restore"]),
     ("a store that is behind is used as it is", "runtime/engine/restore_verdict.c",
      "    if (order == 0 && knows_all_changelogs(facts)) {", "    if (order <= 0 && knows_all_changelogs(facts)) {",
      ["engine_test_restore_verdict", "simulation"]),
@@ -164,7 +160,7 @@ class Tree:
 
     def test(self, name):
         """True: passed, False: failed or hung, None: skipped."""
-        environment = dict(os.environ, CK_TIMEOUT_MULTIPLIER="20", SIMULATION_RUNS="40")  # slow is not caught
+        environment = dict(os.environ, CK_TIMEOUT_MULTIPLIER="4", SIMULATION_RUNS="40")  # slow is not caught
         if name in CAMPAIGNS:
             part, more = CAMPAIGNS[name]
             environment.update(more, VENV=os.path.join(self.directory, "build"))
