@@ -319,11 +319,15 @@ static int check_entry(const struct store *store, struct slice key, struct slice
     return 0;
 }
 
-/* Without a trace when there is nothing to delete: neither the changelog nor the rows need a deletion then. */
-static bool is_nothing(const struct store *store, struct table *table, struct slice key, uint64_t hash)
+/* Deletes without a trace what neither the changelog nor the rows know of: a key that is not there, or an entry that
+ * has come since the last commit (sessions grow so, from one key to the next). False: a deletion has to be written. */
+static bool is_deleted_at_once(const struct store *store, struct table *table, struct slice key, uint64_t hash)
 {
     const struct table_entry *known = table_find(table, key, hash);
-    return known != NULL ? table_deleted(known) : !may_have_row(store, key);
+    if (known != NULL && table_deleted(known)) {
+        return true;
+    }
+    return !may_have_row(store, key) && (known == NULL || table_forget(table, key, hash));
 }
 
 static int change(struct store *store, struct slice key, struct slice value, int64_t timestamp, enum table_change how,
@@ -343,7 +347,7 @@ static int change(struct store *store, struct slice key, struct slice value, int
     if (table->changes.count + 1 >= TABLE_MOST_CHANGES) {
         return err_set(err, ERR_FATAL, ERR_MEMORY, "The store %s has too many changes without a commit.", store->name);
     }
-    if (!slice_is_null(value) || !is_nothing(store, table, key, hash)) {
+    if (!slice_is_null(value) || !is_deleted_at_once(store, table, key, hash)) {
         struct table_entry *entry = table_put(table, key, hash, value, timestamp, how);
         evict(store->set, TURNS_PER_WRITE, entry);
     }

@@ -290,7 +290,8 @@ static struct table_changed *add_change(struct table *table, struct table_entry 
     struct table_changes *changes = &table->changes;
     changes->items = memory_grow(changes->items, changes->count, &changes->capacity, sizeof *changes->items);
     struct table_changed *changed = &changes->items[changes->count];
-    *changed = (struct table_changed){entry, NULL, change == TABLE_RESTORED, false};
+    bool restored = change == TABLE_RESTORED;
+    *changed = (struct table_changed){.entry = entry, .restored = restored, .silent = restored};
     entry->state = (entry->state & ~TABLE_PLACE) | TABLE_DIRTY | (uint32_t)changes->count++;
     return changed;
 }
@@ -482,6 +483,23 @@ struct table_entry *table_put(struct table *table, struct slice key, uint64_t ha
     }
     return (entry->state & TABLE_DIRTY) != 0 ? rewrite(table, slot, value, timestamp, change)
                                              : change_first(table, slot, value, timestamp, change);
+}
+
+bool table_forget(struct table *table, struct slice key, uint64_t hash)
+{
+    struct table_entry *entry = table_find(table, key, hash);
+    if (entry == NULL || (entry->state & TABLE_DIRTY) == 0) {
+        return false;
+    }
+    struct table_changed *changed = &table->changes.items[entry->state & TABLE_PLACE];
+    if (changed->before != NULL || changed->restored) { /* what was restored is in the changelog */
+        return false;
+    }
+    const struct table_changed *last = &table->changes.items[--table->changes.count];
+    last->entry->state = (last->entry->state & ~TABLE_PLACE) | (entry->state & TABLE_PLACE);
+    *changed = *last;
+    remove_entry(table, entry);
+    return true;
 }
 
 struct table_entry *table_changed(const struct table *table, size_t n, bool *silent)

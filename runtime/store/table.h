@@ -85,7 +85,8 @@ struct table_usage {
 struct table_changed {
     struct table_entry *entry;
     struct table_entry *before; /* as of the last commit; NULL: it was not in memory */
-    bool silent;                /* only restored */
+    bool restored;              /* it came by restoring */
+    bool silent;                /* and has not changed otherwise */
     bool copied;                /* `before` is a copy in usage->before */
 };
 
@@ -137,6 +138,8 @@ void table_prefetch_entry(const struct table *table, uint64_t hash);
 bool table_is_small(const struct table *table); /* in the cache anyhow */
 /* For tables that evict: table_find that also tells the clock. */
 struct table_entry *table_use(struct table *table, struct slice key, uint64_t hash);
+/* Removes an entry that was put since the last commit, with all of its changes; false: it was not, or there is none. */
+bool table_forget(struct table *table, struct slice key, uint64_t hash);
 /* `value` null: deletion. Key and value together are at most TABLE_LARGEST. Both may be slices of this table's entries.
  */
 struct table_entry *table_put(struct table *table, struct slice key, uint64_t hash, struct slice value,

@@ -185,6 +185,49 @@ START_TEST(changes_leave_out_local_stores_and_what_was_restored)
 }
 END_TEST
 
+START_TEST(what_came_and_went_between_two_commits_is_no_change)
+{
+    struct fixture fixture;
+    struct err err;
+    int visits = 0;
+    fixture_init(&fixture);
+    fixture_open(&fixture);
+    struct store *store = fixture_store(&fixture);
+    struct store_entry restored = {text("restored"), text("1"), 1};
+    check_ok(driver->restore(store, &restored, 1, &err));
+    put(store, "restored", "2");
+    put(store, "kept", "1");
+    for (int i = 0; i < 3; i++) {
+        put(store, "short-lived", "1");
+        put(store, "another", "a value of some length");
+        put(store, "short-lived", "a value of another length");
+        put(store, "short-lived", NULL);
+        put(store, "another", NULL);
+    }
+    ck_assert(!has(store, "short-lived", "1"));
+    put(store, "restored", NULL); /* its changelog has it */
+    check_ok(driver->changes(fixture.set, count_visit, &visits, &err));
+    ck_assert_int_eq(visits, 2);
+    commit(&fixture, 1);
+    put(store, "kept", NULL); /* committed: the deletion must be known */
+    put(store, "again", "1");
+    put(store, "again", NULL);
+    visits = 0;
+    check_ok(driver->changes(fixture.set, count_visit, &visits, &err));
+    ck_assert_int_eq(visits, 1);
+    check_ok(driver->rollback(fixture.set, &err));
+    ck_assert(has(store, "kept", "1"));
+    fixture_reopen(&fixture);
+    put(fixture_store(&fixture), "kept", NULL); /* perhaps a row, which memory does not know */
+    put(fixture_store(&fixture), "kept", "2");
+    put(fixture_store(&fixture), "kept", NULL);
+    visits = 0;
+    check_ok(driver->changes(fixture.set, count_visit, &visits, &err));
+    ck_assert_int_eq(visits, 1);
+    fixture_end(&fixture);
+}
+END_TEST
+
 START_TEST(entries_that_no_store_can_take_are_refused)
 {
     struct fixture fixture;
@@ -797,12 +840,12 @@ END_TEST
 
 UNIT_MAIN("set", prefetching_changes_nothing, commits_survive_a_restart_and_the_rest_does_not, meta_comes_back_whole,
           rollback_drops_what_changed_since_the_commit, changes_leave_out_local_stores_and_what_was_restored,
-          entries_that_no_store_can_take_are_refused, files_of_another_app_or_worker_go_into_quarantine,
-          newer_and_foreign_files_go_into_quarantine, damaged_deltas_and_metas_go_into_quarantine,
-          files_that_are_no_databases_go_into_quarantine, empty_files_count_as_missing,
-          a_directory_that_is_not_there_is_an_error, a_store_that_is_defined_differently_is_refused,
-          a_store_that_was_dropped_starts_empty_when_it_is_back, wipe_forgets_everything_and_goes_on,
-          the_merge_makes_rows_that_sqlite_can_read, merged_deltas_are_deleted,
+          what_came_and_went_between_two_commits_is_no_change, entries_that_no_store_can_take_are_refused,
+          files_of_another_app_or_worker_go_into_quarantine, newer_and_foreign_files_go_into_quarantine,
+          damaged_deltas_and_metas_go_into_quarantine, files_that_are_no_databases_go_into_quarantine,
+          empty_files_count_as_missing, a_directory_that_is_not_there_is_an_error,
+          a_store_that_is_defined_differently_is_refused, a_store_that_was_dropped_starts_empty_when_it_is_back,
+          wipe_forgets_everything_and_goes_on, the_merge_makes_rows_that_sqlite_can_read, merged_deltas_are_deleted,
           rows_that_are_ahead_of_the_deltas_are_the_state, deltas_without_their_rows_go_into_quarantine,
           at_the_cap_commits_wait_for_the_merge, memory_stays_near_the_budget,
           damage_found_while_reading_is_an_error_and_then_quarantine, a_commit_that_fails_may_be_repeated,
