@@ -35,8 +35,9 @@ struct lane {
     struct runner_worker_status *workers;
     size_t worker_count;
     size_t worker_capacity;
-    uint64_t alive_ns;    /* ck_pr: monotonic time of the last round */
-    int64_t published_ns; /* of the lane's own thread only */
+    int64_t departed_records; /* of workers that are gone */
+    uint64_t alive_ns;        /* ck_pr: monotonic time of the last round */
+    int64_t published_ns;     /* of the lane's own thread only */
 };
 
 struct ends {
@@ -139,6 +140,7 @@ static void publish(struct lane *lane)
     for (int i = 0; i < stream_thread_worker_count(lane->thread); i++) {
         describe_worker(lane, stream_thread_worker(lane->thread, i));
     }
+    lane->departed_records = stream_thread_departed_records(lane->thread);
     lane->joined = stream_thread_joined(lane->thread);
     if (runner->config.until_end) {
         lane->at_end = is_at_end(lane->thread, runner);
@@ -541,6 +543,7 @@ void runner_progress(struct runner *runner, int64_t *done, int64_t *left)
     pthread_mutex_lock(&runner->lock);
     for (int i = 0; i < runner->lane_count; i++) {
         const struct lane *lane = &runner->lanes[i];
+        *done += lane->departed_records;
         for (size_t w = 0; w < lane->worker_count; w++) {
             *done += lane->workers[w].records;
             *left += lane->workers[w].lag;

@@ -672,6 +672,11 @@ void stream_thread_wake(struct stream_thread *thread)
     wake(thread);
 }
 
+int64_t stream_thread_departed_records(const struct stream_thread *thread)
+{
+    return thread->departed_records;
+}
+
 int stream_thread_worker_count(const struct stream_thread *thread)
 {
     return (int)thread->worker_count;

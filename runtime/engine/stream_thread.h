@@ -54,6 +54,9 @@ bool stream_thread_waits(struct stream_thread *thread);
 /* Ends a wait in stream_thread_step. @thread any, until stream_thread_close */
 void stream_thread_wake(struct stream_thread *thread);
 int stream_thread_worker_count(const struct stream_thread *thread);
+/* Records that workers of this thread which are gone had processed and committed: a rebalance takes workers away, and
+ * what they have done is done. */
+int64_t stream_thread_departed_records(const struct stream_thread *thread);
 struct worker *stream_thread_worker(struct stream_thread *thread, int index);
 /* Stores of the global tables; NULL: there are none. */
 struct store_set *stream_thread_globals(const struct stream_thread *thread);

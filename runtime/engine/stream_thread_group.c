@@ -37,6 +37,7 @@ static void drop_worker(struct stream_thread *thread, struct worker *worker)
             break;
         }
     }
+    thread->departed_records += worker_records(worker) - worker_uncommitted_records(worker);
     log_worker(thread, worker, "worker closed");
     worker_close(worker);
 }

@@ -33,7 +33,8 @@ struct stream_thread {
     struct worker **workers;
     size_t worker_count;
     size_t worker_capacity;
-    size_t turn; /* the worker that is the first of the next round */
+    int64_t departed_records; /* processed and committed by workers that are gone */
+    size_t turn;              /* the worker that is the first of the next round */
 
     int64_t dirty_since_ns; /* first work since the last commit; 0: none */
     int64_t last_commit_ns; /* when the last one ended */

@@ -407,6 +407,27 @@ START_TEST(a_waiting_commit_that_fails_at_the_revocation_is_given_up_and_done_ag
 }
 END_TEST
 
+static int64_t processed(void)
+{
+    int64_t records = stream_thread_departed_records(scene.thread);
+    for (int i = 0; i < stream_thread_worker_count(scene.thread); i++) {
+        records += worker_records(stream_thread_worker(scene.thread, i));
+    }
+    return records;
+}
+
+START_TEST(what_was_done_counts_when_its_worker_is_gone)
+{
+    open_scene();
+    ck_assert_int_eq(processed(), 4);
+    scene_take_away("in");
+    ck_assert_int_eq(stream_thread_departed_records(scene.thread), 4);
+    scene_settle();
+    ck_assert_int_eq(processed(), 4);
+    scene_close();
+}
+END_TEST
+
 START_TEST(closing_tells_of_a_commit_that_could_not_be_made)
 {
     open_scene();
@@ -555,7 +576,7 @@ UNIT_MAIN("commit", every_path_ends_as_the_table_says, p5_every_record_has_its_e
           l7_nothing_is_processed_while_a_commit_waits_and_then_it_goes_on_by_itself,
           l7_after_the_deadline_the_thread_gives_up, a_waiting_commit_is_tried_once_more_by_a_revocation,
           a_waiting_commit_that_fails_at_the_revocation_is_given_up_and_done_again,
-          closing_tells_of_a_commit_that_could_not_be_made, closing_waits_for_room_within_the_deadline,
-          aborts_without_end_make_the_thread_rest_and_then_give_up, too_many_recoveries_in_a_minute_end_the_thread,
-          a_store_that_could_not_follow_is_opened_again_and_replays,
+          what_was_done_counts_when_its_worker_is_gone, closing_tells_of_a_commit_that_could_not_be_made,
+          closing_waits_for_room_within_the_deadline, aborts_without_end_make_the_thread_rest_and_then_give_up,
+          too_many_recoveries_in_a_minute_end_the_thread, a_store_that_could_not_follow_is_opened_again_and_replays,
           brokers_that_are_away_when_joining_again_are_waited_for, at_least_once_commits_and_goes_on_after_a_restart)
