@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "engine/graph.h"
 
 /* Shorter than 8 bytes, so that it never expires (engine/store.h). */
 #define TIME_KEY slice_of("t", 1)
@@ -351,23 +350,13 @@ static int open_queue(struct node *node)
     return result;
 }
 
-static const struct store_spec *spec_of(const struct node *node, const char *name)
-{
-    const struct graph *graph = ((struct host *)op_program(node->worker))->graph;
-    int index = 0;
-    while (strcmp(graph_store(graph, index)->spec.name, name) != 0) {
-        index++; /* table_open has found it */
-    }
-    return &graph_store(graph, index)->spec;
-}
-
 int window_table_open(struct node *node)
 {
     struct window_table *windows = node->state;
     if (table_open(node)) {
         return -1;
     }
-    windows->spec = spec_of(node, windows->table.store_name);
+    windows->spec = op_store_spec(node, windows->table.store_name);
     windows->active_ms = op_wall_time(node->worker);
     if (read_time(node) || (windows->time >= 0 && !windows->advance && expire(node))) {
         return -1;

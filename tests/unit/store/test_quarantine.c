@@ -1,0 +1,191 @@
+/* Files that a set does not take: what goes into quarantine, and what is refused. */
+#include "tests/unit/store/store_files.h"
+
+#include <sys/stat.h>
+
+/* The set was closed and its files were spoiled: it opens fresh, and both files are put aside. */
+static void expect_quarantine(struct fixture *fixture, int files)
+{
+    fixture_open(fixture);
+    ck_assert(fixture->fresh);
+    ck_assert_ptr_null(fixture->meta.app);
+    ck_assert(has(fixture_store(fixture), "a", NULL));
+    ck_assert_int_eq(fixture_files(fixture, "deltas.db.quarantine-", NULL) > 0, files > 1);
+    ck_assert_int_ge(fixture_files(fixture, "rows.db.quarantine-", NULL), 1);
+    put(fixture_store(fixture), "a", "new");
+    commit(fixture, 1);
+    fixture_reopen(fixture);
+    ck_assert(!fixture->fresh);
+    ck_assert(has(fixture_store(fixture), "a", "new"));
+    fixture_end(fixture);
+}
+
+START_TEST(files_of_another_app_or_worker_go_into_quarantine)
+{
+    struct fixture fixture;
+    make_closed(&fixture);
+    fixture.config.app = "other";
+    expect_quarantine(&fixture, 2);
+    make_closed(&fixture);
+    fixture.config.worker = "0_4";
+    expect_quarantine(&fixture, 2);
+}
+END_TEST
+
+START_TEST(newer_and_foreign_files_go_into_quarantine)
+{
+    static const char *const sql[] = {"PRAGMA user_version = 2", "PRAGMA application_id = 99", "DELETE FROM identity",
+                                      "UPDATE identity SET pair = pair + 1", "DROP TABLE identity"};
+    for (size_t i = 0; i < sizeof sql / sizeof sql[0]; i++) {
+        struct fixture fixture;
+        make_closed(&fixture);
+        run_sql(&fixture, i % 2 == 0 ? "deltas.db" : "rows.db", sql[i]);
+        expect_quarantine(&fixture, 2);
+        make_closed(&fixture);
+        run_sql(&fixture, i % 2 == 0 ? "rows.db" : "deltas.db", sql[i]);
+        expect_quarantine(&fixture, 2);
+    }
+}
+END_TEST
+
+START_TEST(damaged_deltas_and_metas_go_into_quarantine)
+{
+    static const char *const sql[] = {
+        "UPDATE delta SET body = x'00' || body WHERE seq = 1",
+        "UPDATE delta SET body = substr(body, 1, length(body) - 1) WHERE seq = 2",
+        "UPDATE delta SET meta = x'0102030405' WHERE seq = 2",
+        "UPDATE delta SET meta = NULL WHERE seq = 2",
+        "DELETE FROM delta WHERE seq = 1",
+        "DROP TABLE delta",
+    };
+    for (size_t i = 0; i < sizeof sql / sizeof sql[0]; i++) {
+        struct fixture fixture;
+        make_closed(&fixture);
+        run_sql(&fixture, "deltas.db", sql[i]);
+        expect_quarantine(&fixture, 2);
+    }
+}
+END_TEST
+
+static void overwrite(const struct fixture *fixture, const char *name, long offset, const char *bytes, size_t size)
+{
+    char path[400];
+    file_path(fixture, name, path);
+    FILE *file = fopen(path, "r+b");
+    ck_assert_ptr_nonnull(file);
+    fseek(file, offset, SEEK_SET);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
+    fclose(file);
+}
+
+START_TEST(files_that_are_no_databases_go_into_quarantine)
+{
+    static const char *const names[] = {"deltas.db", "rows.db"};
+    for (int i = 0; i < 2; i++) {
+        struct fixture fixture;
+        make_closed(&fixture);
+        run_sql(&fixture, names[i], "PRAGMA wal_checkpoint(TRUNCATE)");
+        overwrite(&fixture, names[i], 0, "This is not a database, is it?", 30);
+        expect_quarantine(&fixture, 2);
+    }
+}
+END_TEST
+
+START_TEST(empty_files_count_as_missing)
+{
+    struct fixture fixture;
+    char path[400];
+    fixture_init(&fixture);
+    file_path(&fixture, "deltas.db", path);
+    fclose(fopen(path, "w"));
+    file_path(&fixture, "rows.db", path);
+    fclose(fopen(path, "w"));
+    fixture_open(&fixture);
+    ck_assert(fixture.fresh);
+    ck_assert_int_eq(fixture_files(&fixture, "quarantine", NULL), 0);
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(a_directory_that_is_not_there_is_an_error)
+{
+    struct fixture fixture;
+    struct err err;
+    fixture_init(&fixture);
+    fixture.config.directory = "/tmp/no-such-directory/of/tidemill";
+    ck_assert_int_eq(driver->open(&fixture.config, &fixture.set, NULL, &fixture.fresh, &err), -1);
+    ck_assert_int_eq(err.code, ERR_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, "no-such-directory"));
+    fixture.config.directory = fixture.directory;
+    fixture_open(&fixture);
+    fixture_end(&fixture);
+}
+END_TEST
+
+START_TEST(deltas_without_their_rows_go_into_quarantine)
+{
+    struct fixture fixture;
+    int64_t commits = 0;
+    init_merging(&fixture);
+    fixture_open(&fixture);
+    put(fixture_store(&fixture), "a", "1");
+    commit(&fixture, ++commits);
+    merge_all(&fixture, &commits);
+    for (int i = 0; i < 10; i++) {
+        commit(&fixture, ++commits);
+    }
+    fixture_close(&fixture);
+    static const char *const names[] = {"rows.db", "rows.db-wal", "rows.db-shm"};
+    for (int i = 0; i < 3; i++) {
+        char path[400];
+        file_path(&fixture, names[i], path);
+        unlink(path);
+    }
+    expect_quarantine(&fixture, 2);
+}
+END_TEST
+
+START_TEST(damage_found_while_reading_is_an_error_and_then_quarantine)
+{
+    struct fixture fixture;
+    struct err err;
+    int64_t commits = 0;
+    char key[32];
+    init_merging(&fixture);
+    fixture_open(&fixture);
+    for (int i = 0; i < 5000; i++) {
+        snprintf(key, sizeof key, "key %d", i);
+        put(fixture_store(&fixture), key, "a value of some size that fills a few pages");
+    }
+    commit(&fixture, ++commits);
+    merge_all(&fixture, &commits);
+    fixture_close(&fixture);
+    run_sql(&fixture, "rows.db", "PRAGMA wal_checkpoint(TRUNCATE)");
+    static char junk[8192];
+    memset(junk, 0x5a, sizeof junk);
+    for (long page = 24; page < 32; page++) {
+        overwrite(&fixture, "rows.db", page * 8192, junk, sizeof junk);
+    }
+    fixture_open(&fixture);
+    int failures = 0;
+    for (int i = 0; i < 5000; i++) {
+        bool found;
+        struct store_entry entry;
+        snprintf(key, sizeof key, "key %d", i);
+        if (driver->get(fixture_store(&fixture), text(key), &found, &entry, &err) != 0) {
+            ck_assert_int_eq(err.code, ERR_CORRUPT);
+            failures++;
+        }
+    }
+    ck_assert_int_gt(failures, 0);
+    ck_assert_int_eq(fixture_commit(&fixture, ++commits, &err), -1);
+    ck_assert_int_eq(err.code, ERR_CORRUPT);
+    fixture_close(&fixture);
+    expect_quarantine(&fixture, 2);
+}
+END_TEST
+
+UNIT_MAIN("quarantine", files_of_another_app_or_worker_go_into_quarantine, newer_and_foreign_files_go_into_quarantine,
+          damaged_deltas_and_metas_go_into_quarantine, files_that_are_no_databases_go_into_quarantine,
+          empty_files_count_as_missing, a_directory_that_is_not_there_is_an_error,
+          deltas_without_their_rows_go_into_quarantine, damage_found_while_reading_is_an_error_and_then_quarantine)
