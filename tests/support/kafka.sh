@@ -141,8 +141,8 @@ start() {
     if [ ! -e "$dir/server.properties" ]; then
         write_properties "$dir" "$proxy"
         cat_log4j >"$dir/log4j2.xml"
-        local id
-        id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')
+        local id # never begins with '-': that would be read as an option
+        id=$(head -c 16 /dev/urandom | base64 | tr '+/' '__' | tr -d '=')
         (java_of "$dir" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties") >"$dir/format.log" 2>&1 ||
             { cat "$dir/format.log" >&2 && exit 1; }
     fi
