@@ -11,8 +11,6 @@
 
 #define SHORT_KEY 16
 
-#define SHORT_KEY 16
-
 /* Each owner is in the queue with the time at which something of it is due, or an earlier one; what else the queue has
  * for its key is left over. It has the size of a line of the cache: with one session and a short key that is all there
  * is to look at. */
