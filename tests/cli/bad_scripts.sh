@@ -124,7 +124,7 @@ test_errors_may_be_skipped_or_set_aside() {
     same "2
 5" "$(tm consume out2 --format value)"
     same '{"m":3}' "$(tm consume p-dead-letter --format value)"
-    tm consume p-dead-letter --format json | grep -q '\["__connect.errors.topic","in"\]'
+    tm consume p-dead-letter --format json | contains '\["__connect.errors.topic","in"\]'
 }
 
 test_an_endless_loop_is_ended() {

@@ -77,7 +77,7 @@ test_the_version() {
     status 0 tm --version
     says "tidemill "
     same "$out" "$(tm version)"
-    tm version --json | grep -q '^{"version":"[0-9.]*",'
+    tm version --json | contains '^{"version":"[0-9.]*",'
 }
 
 test_the_completion_is_a_script() {
@@ -111,12 +111,12 @@ test_docs() {
     status 0 tm docs --list
     same 7 "$(tm docs --list | wc -l)"
     for page in $(tm docs --list | awk '{ print $1 }'); do
-        tm docs "$page" | grep -q '^# '
+        tm docs "$page" | contains '^# '
     done
-    tm docs operators | grep -q 'stream:filter('
-    tm docs options | grep -q '`commit_ms`'
-    tm docs metrics | grep -q 'tidemill_records_in_total'
-    tm docs errors | grep -q '| `unreachable` | 4 |'
+    tm docs operators | contains 'stream:filter('
+    tm docs options | contains '`commit_ms`'
+    tm docs metrics | contains 'tidemill_records_in_total'
+    tm docs errors | contains '| `unreachable` | 4 |'
     status 0 tm docs --output pages
     same 7 "$(ls pages | wc -l)"
     status 5 tm docs --output /proc/nowhere

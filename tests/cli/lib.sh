@@ -30,6 +30,13 @@ $err" in *"$1"*) return 0 ;; esac
     return 1
 }
 
+# contains PATTERN: the input has a line with it. Reads all of it: who writes must not fail because nobody reads on.
+contains() {
+    local input
+    input=$(cat)
+    grep -q -- "$1" <<< "$input"
+}
+
 same() { # expected, got
     [ "$1" = "$2" ] || {
         echo "expected: $1"

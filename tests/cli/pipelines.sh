@@ -41,7 +41,7 @@ test_no_input_at_all() {
     pass_script
     status 0 tm run pass.lua --until-end --log-level warn
     says "Nothing new"
-    tm topics | grep -q '^in '
+    tm topics | contains '^in '
 }
 
 test_a_signal_drains_and_ends_with_0() {
@@ -257,7 +257,7 @@ test_reset_leaves_an_app_with_a_longer_name_alone() {
     status 0 tm reset --app shop --execute
     says "shop-counts-changelog"
     case $out in *shop-eu*) return 1 ;; esac
-    tm topics | grep -q shop-eu-counts-changelog
+    tm topics | contains shop-eu-counts-changelog
 }
 
 test_the_users_tests() {
@@ -311,8 +311,8 @@ test_http() {
     await sh -c "curl -sf $base/metrics | grep -q '^tidemill_records_in_total'"
     curl -sf "$base/metrics" > metrics
     grep -q '^# TYPE tidemill_records_in_total counter' metrics
-    curl -sf "$base/topology" | grep -q "Topologies:"
-    curl -sf "$base/topology?format=dot" | grep -q digraph
+    curl -sf "$base/topology" | contains "Topologies:"
+    curl -sf "$base/topology?format=dot" | contains digraph
     curl -sf "$base/workers" | python3 -c 'import json, sys; assert json.load(sys.stdin)[0]["state"] == "running"'
     same 404 "$(curl -s -o body -w '%{http_code}' "$base/nowhere")"
     grep -q /metrics body
