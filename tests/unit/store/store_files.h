@@ -58,6 +58,16 @@ static inline void init_merging(struct fixture *fixture)
     fixture->config.merge_bytes = 1;
 }
 
+/* A set whose only entry, "a", is in its rows. */
+static inline void open_merged(struct fixture *fixture, int64_t *commits)
+{
+    init_merging(fixture);
+    fixture_open(fixture);
+    put(fixture_store(fixture), "a", "1");
+    commit(fixture, ++*commits);
+    merge_all(fixture, commits);
+}
+
 static inline void make_closed(struct fixture *fixture)
 {
     fixture_init(fixture);

@@ -126,11 +126,7 @@ START_TEST(deltas_without_their_rows_go_into_quarantine)
 {
     struct fixture fixture;
     int64_t commits = 0;
-    init_merging(&fixture);
-    fixture_open(&fixture);
-    put(fixture_store(&fixture), "a", "1");
-    commit(&fixture, ++commits);
-    merge_all(&fixture, &commits);
+    open_merged(&fixture, &commits);
     for (int i = 0; i < 10; i++) {
         commit(&fixture, ++commits);
     }

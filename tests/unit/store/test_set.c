@@ -303,11 +303,7 @@ START_TEST(rows_that_are_ahead_of_the_deltas_are_the_state)
 {
     struct fixture fixture;
     int64_t commits = 0;
-    init_merging(&fixture);
-    fixture_open(&fixture);
-    put(fixture_store(&fixture), "a", "1");
-    commit(&fixture, ++commits);
-    merge_all(&fixture, &commits);
+    open_merged(&fixture, &commits);
     fixture_close(&fixture);
     int64_t merged = query(&fixture, "rows.db", "SELECT merged FROM state");
     run_sql(&fixture, "deltas.db", "DELETE FROM delta");
