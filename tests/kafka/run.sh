@@ -62,8 +62,8 @@ for test in "$build"/tests/kafka/kafka_*_test "$here"/*_test.py "$here"/*_test.s
     77) skipped=$((skipped + 1)) && cat "$work/out" ;;
     *)
         failed=$((failed + 1)) names="$names $(basename "$test")"
-        echo "FAILED $(basename "$test")"
-        { echo "-- the broker's last words:" && tail -5 "$work/broker/broker.log" && cat "$work/out"; } | sed 's/^/    /'
+        echo "FAILED $(basename "$test") ($code): $(tail -n 1 "$work/out")"
+        { cat "$work/out" && echo "-- the broker's last words:" && tail -5 "$work/broker/broker.log"; } | sed 's/^/    /'
         ;;
     esac
 done
