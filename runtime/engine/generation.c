@@ -1,6 +1,8 @@
 #include "base/failpoint.h"
 #include "engine/generation.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "engine/restore.h"
 #include "engine/slot.h"
@@ -8,8 +10,8 @@
 struct marking {
     struct transport *transport;
     const struct clock *clock;
-    struct session *session; /* opened with the first marker */
-    char id[33];
+    struct session *session;            /* opened with the first marker */
+    char key[RESTORE_MARKER_SIZE + 33]; /* ends with the id */
 };
 
 static int open_session(struct marking *marking, struct err *err)
@@ -18,7 +20,8 @@ static int open_session(struct marking *marking, struct err *err)
         return 0;
     }
     struct session_config config = {.transactional = false};
-    return slot_random_id(marking->id, err) ||
+    memcpy(marking->key, RESTORE_MARKER_KEY, RESTORE_MARKER_SIZE);
+    return slot_random_id(marking->key + RESTORE_MARKER_SIZE, err) ||
                    marking->transport->class->session_open(marking->transport, &config, &marking->session, err)
                ? -1
                : 0;
@@ -39,8 +42,8 @@ static int mark_partition(struct marking *marking, const char *topic, int32_t pa
         return -1;
     }
     struct record marker = {
-        .key = restore_marker_key(),
-        .value = slice_text(marking->id),
+        .key = slice_of(marking->key, sizeof(marking->key) - 1),
+        .value = slice_text(marking->key + RESTORE_MARKER_SIZE),
         .timestamp = clock_wall_ms(marking->clock),
         .offset = -1,
     };

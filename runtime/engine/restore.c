@@ -14,9 +14,9 @@
 
 /* ---- generations ---- */
 
-struct slice restore_marker_key(void)
+bool restore_is_marker(struct slice key)
 {
-    return slice_of(RESTORE_MARKER_KEY, sizeof(RESTORE_MARKER_KEY) - 1);
+    return key.size >= RESTORE_MARKER_SIZE && memcmp(key.data, RESTORE_MARKER_KEY, RESTORE_MARKER_SIZE) == 0;
 }
 
 /* Processes that start at once may write a marker each: any of those at the start may be the known one. */
@@ -25,7 +25,7 @@ enum restore_marker restore_compare_marker(enum restore_marker before, const str
     if (before == MARKER_KNOWN || before == MARKER_GONE) {
         return before;
     }
-    if (!slice_equal(record->key, restore_marker_key())) {
+    if (!restore_is_marker(record->key)) {
         return MARKER_GONE;
     }
     return slice_equal(record->value, slice_text(known)) ? MARKER_KNOWN : MARKER_OTHER;

@@ -63,11 +63,14 @@ const char *restore_verdict_name(enum restore_verdict verdict);
 /* The message of the refusal when a changelog was deleted and made again. Returns -1. */
 int restore_refuse_recreated(const char *app, const char *worker, const char *topic, struct err *err);
 
-/* Key of the record that marks the generation of a changelog: written first into each partition when the runtime makes
- * the topic. Its value is a random id, which the store's meta row and the metadata of the committed offsets repeat: a
- * topic that was deleted and made again under either is noticed. */
+/* How the key of the record begins that marks the generation of a changelog: written first into each partition when the
+ * runtime makes the topic. Its value is a random id, which the store's meta row and the metadata of the committed
+ * offsets repeat: a topic that was deleted and made again under either is noticed. Processes that start at once may
+ * write a marker each; then the first one is the generation, whoever reads and whenever. Therefore the id ends the key,
+ * and compaction keeps them all. */
 #define RESTORE_MARKER_KEY "\0tidemill-generation"
-struct slice restore_marker_key(void);
+#define RESTORE_MARKER_SIZE (sizeof(RESTORE_MARKER_KEY) - 1)
+bool restore_is_marker(struct slice key);
 
 struct restorer;
 

@@ -69,7 +69,6 @@ struct restorer {
 extern struct restoration restore_stop_order;
 
 /* restore.c */
-struct slice restore_marker_key(void);
 enum restore_marker restore_compare_marker(enum restore_marker before, const struct record *record, const char *known);
 
 /* restore_replay.c */

@@ -235,7 +235,14 @@ static int drop_expired(struct restorer *restorer, struct restoration *restorati
     return boundary > 0 ? restorer->config.stores->expire(store, boundary, &restoration->err) : 0;
 }
 
-/* Of two markers, which two processes that start at once may write, the last is the one that compaction keeps. */
+/* Of several markers the first one counts. */
+static void note_generation(struct worker *worker, int index, struct slice generation)
+{
+    if (!worker_changelog_generation(worker, index)) {
+        worker_set_changelog_generation(worker, index, generation);
+    }
+}
+
 static int apply(struct restorer *restorer, struct restoration *restoration, int index, const struct record *records,
                  size_t count)
 {
@@ -243,8 +250,8 @@ static int apply(struct restorer *restorer, struct restoration *restoration, int
     size_t filled = 0;
     arena_clear(&restoration->converted);
     for (size_t i = 0; i < count; i++) {
-        if (slice_equal(records[i].key, restore_marker_key())) {
-            worker_set_changelog_generation(restoration->worker, index, records[i].value);
+        if (restore_is_marker(records[i].key)) {
+            note_generation(restoration->worker, index, records[i].value);
         } else if (!slice_is_null(records[i].key)) {
             if (convert(restoration, index, &records[i], &entries[filled++])) {
                 return -1;
