@@ -6,9 +6,9 @@ set -euo pipefail
 
 declare -A packages=(
     [build]="gcc make cmake ninja-build pkg-config libc6-dev libck-dev liblua5.4-dev libsqlite3-dev librdkafka-dev
-             libmicrohttpd-dev zlib1g-dev check"
+             libmicrohttpd-dev libpq-dev zlib1g-dev check"
     [test]="ccache clang clang-format libclang-rt-14-dev curl jq lua-cjson openjdk-17-jre-headless maven procps python3
-            python3-venv sqlite3"
+            python3-venv postgresql-15 sqlite3"
 )
 
 mode=$1
