@@ -342,7 +342,7 @@ static int append(struct memory_transport *memory, const char *topic, int32_t pa
     if (target == NULL) {
         return -1;
     }
-    struct record copy = memory_log_copy(&memory->payload, record);
+    struct record copy = record_copy(&memory->payload, record);
     memory_log_append(target, &copy);
     pthread_cond_broadcast(&memory->changed);
     return 0;
