@@ -1,0 +1,365 @@
+#include "connectors/rows.h"
+
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int bad_record(struct err *err, const char *text)
+{
+    return err_set(err, ERR_SKIP, ERR_RECORD, "%s", text);
+}
+
+/* ---- fields ---- */
+
+static enum rows_kind kind_of(struct slice text)
+{
+    int64_t integer;
+    double real;
+    switch (json_type(text)) {
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return ROWS_BOOL;
+    case JSON_NUMBER:
+        return json_number(text, &integer, &real) ? ROWS_INTEGER : ROWS_REAL;
+    case JSON_STRING:
+        return ROWS_STRING;
+    case JSON_ARRAY:
+    case JSON_OBJECT:
+        return ROWS_NESTED;
+    default:
+        return ROWS_NULL;
+    }
+}
+
+static struct rows_field *find_field(struct rows_field *fields, size_t count, struct slice name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equal(fields[i].name, name)) {
+            return &fields[i];
+        }
+    }
+    return NULL;
+}
+
+/* Null text: not known yet. */
+static void add_field(struct rows *rows, struct slice name, struct slice text)
+{
+    rows->fields = memory_grow(rows->fields, rows->field_count, &rows->field_capacity, sizeof(*rows->fields));
+    struct rows_field *field = &rows->fields[rows->field_count++];
+    *field = (struct rows_field){name, text, ROWS_NULL};
+    if (!slice_is_null(text)) {
+        field->text = json_trim(text);
+        field->kind = kind_of(field->text);
+    }
+}
+
+/* `raw` is the text between the quotes. */
+static struct slice decode_name(struct rows *rows, struct slice raw)
+{
+    if (!json_has_escape(raw)) {
+        return raw;
+    }
+    bytes_clear(&rows->text);
+    json_decode_string(slice_of(raw.data - 1, raw.size + 2), &rows->text);
+    return arena_copy(&rows->arena, bytes_slice(&rows->text));
+}
+
+static int read_member(struct rows *rows, size_t key_columns, struct slice name, struct slice value, struct err *err)
+{
+    if (name.size == 0 || memchr(name.data, 0, name.size)) {
+        return bad_record(err, "The value has a member whose name is empty or has a zero byte in it, which no column "
+                               "can have: rename it before the sink");
+    }
+    struct rows_field *known = find_field(rows->fields, rows->field_count, name);
+    if (known) {
+        known->text = json_trim(value);
+        known->kind = kind_of(known->text);
+        return 0;
+    }
+    if (rows->field_count >= ROWS_FIELDS + key_columns) {
+        return err_set(err, ERR_SKIP, ERR_RECORD, "The value has more than %d members: take what the table needs",
+                       ROWS_FIELDS);
+    }
+    add_field(rows, name, value);
+    return 0;
+}
+
+/* The fields of the key columns stand first, as yet without a text. */
+static void start_fields(struct rows *rows, const struct rows_form *form)
+{
+    rows->field_count = 0;
+    for (size_t i = 0; i < form->key->count; i++) {
+        add_field(rows, slice_text(form->key->items[i]), SLICE_NULL);
+    }
+}
+
+static int read_value(struct rows *rows, const struct rows_form *form, struct slice value, struct err *err)
+{
+    struct json_problem problem;
+    if (!json_check(value, &problem)) {
+        return err_set(err, ERR_SKIP, ERR_RECORD,
+                       "The value is not JSON: %s at byte %zu. A row is made from a JSON object", problem.reason,
+                       problem.at);
+    }
+    if (json_type(value) != JSON_OBJECT) {
+        return bad_record(err, "The value is JSON but not an object: a row is made from an object with a member for "
+                               "each column");
+    }
+    struct json_walk walk = json_walk(value);
+    struct slice name, member;
+    while (json_next_member(&walk, &name, &member)) {
+        if (read_member(rows, form->key->count, decode_name(rows, name), member, err)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- keys ---- */
+
+/* The record's key as JSON; null data: it has none. */
+static int key_as_json(struct rows *rows, const struct rows_form *form, struct slice key, struct slice *json,
+                       struct err *err)
+{
+    *json = SLICE_NULL;
+    if (slice_is_null(key)) {
+        return 0;
+    }
+    if (form->json_keys) {
+        *json = key;
+        return json_check(key, NULL) ? 0
+                                     : bad_record(err, "The record's key, from which key columns are taken, is not "
+                                                       "JSON");
+    }
+    bytes_clear(&rows->text);
+    struct json_writer writer = json_writer(&rows->text);
+    if (!json_string_checked(&writer, key)) {
+        return bad_record(err, "The record's key, from which key columns are taken, is not UTF-8");
+    }
+    *json = arena_copy(&rows->arena, bytes_slice(&rows->text));
+    return 0;
+}
+
+static size_t count_elements(struct slice array)
+{
+    struct json_walk walk = json_walk(array);
+    struct slice element;
+    size_t count = 0;
+    while (json_next_element(&walk, &element)) {
+        count++;
+    }
+    return count;
+}
+
+static bool element_at(struct slice array, size_t index, struct slice *element)
+{
+    struct json_walk walk = json_walk(array);
+    for (size_t i = 0; json_next_element(&walk, element); i++) {
+        if (i == index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool column_of_key(struct slice key, const struct rows_form *form, size_t index, struct slice *text)
+{
+    switch (json_type(key)) {
+    case JSON_OBJECT:
+        return json_member(key, slice_text(form->key->items[index]), text);
+    case JSON_ARRAY:
+        return count_elements(key) == form->key->count && element_at(key, index, text);
+    default:
+        *text = key;
+        return form->key->count == 1;
+    }
+}
+
+static int check_key_column(const struct rows_field *field, struct err *err)
+{
+    const char *problem = slice_is_null(field->text)   ? "is neither in the value nor in the record's key"
+                          : field->kind == ROWS_NULL   ? "is null"
+                          : field->kind == ROWS_NESTED ? "is an object or array"
+                                                       : NULL;
+    return !problem ? 0
+                    : err_set(err, ERR_SKIP, ERR_RECORD, "Key column \"%.*s\" %s: a row needs a number or text there",
+                              (int)field->name.size, (const char *)field->name.data, problem);
+}
+
+static int complete_key(struct rows *rows, const struct rows_form *form, struct slice key, struct err *err)
+{
+    bool have_json = false;
+    struct slice json = SLICE_NULL, text;
+    for (size_t i = 0; i < form->key->count; i++) {
+        struct rows_field *field = &rows->fields[i];
+        if (slice_is_null(field->text) && !have_json) {
+            have_json = true;
+            if (key_as_json(rows, form, key, &json, err)) {
+                return -1;
+            }
+        }
+        if (slice_is_null(field->text) && !slice_is_null(json) && column_of_key(json, form, i, &text)) {
+            field->text = json_trim(text);
+            field->kind = kind_of(field->text);
+        }
+        if (check_key_column(field, err)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- rows ---- */
+
+static struct rows_row *add_row(struct rows *rows, size_t record, bool tombstone)
+{
+    rows->list = memory_grow(rows->list, rows->count, &rows->capacity, sizeof(*rows->list));
+    struct rows_row *row = &rows->list[rows->count++];
+    size_t size = rows->field_count * sizeof(struct rows_field);
+    struct rows_field *fields = arena_alloc(&rows->arena, size + 1);
+    if (size > 0) {
+        memcpy(fields, rows->fields, size);
+    }
+    *row = (struct rows_row){.fields = fields, .count = rows->field_count, .record = record, .tombstone = tombstone};
+    return row;
+}
+
+static int read_record(struct rows *rows, const struct rows_form *form, const struct record *record, size_t index,
+                       struct err *err)
+{
+    bool tombstone = slice_is_null(record->value);
+    if (tombstone && !form->tombstones) {
+        return 0;
+    }
+    start_fields(rows, form);
+    if (!tombstone && read_value(rows, form, record->value, err)) {
+        return -1;
+    }
+    if (complete_key(rows, form, record->key, err)) {
+        return -1;
+    }
+    if (rows->field_count == 0) {
+        return bad_record(err, "The value is an object without members: there is no column to write");
+    }
+    add_row(rows, index, tombstone);
+    return 0;
+}
+
+int rows_read(struct rows *rows, const struct rows_form *form, const struct record *records, size_t count, size_t *bad,
+              struct err *err)
+{
+    arena_clear(&rows->arena);
+    rows->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (read_record(rows, form, &records[i], i, err)) {
+            *bad = i;
+            return -1;
+        }
+    }
+    return 0;
+}
+
+const struct rows_field *rows_field(const struct rows_row *row, struct slice name)
+{
+    for (size_t i = 0; i < row->count; i++) {
+        if (slice_equal(row->fields[i].name, name)) {
+            return &row->fields[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- one change per key ---- */
+
+static struct slice key_text(struct rows *rows, const struct rows_row *row, size_t key_columns)
+{
+    bytes_clear(&rows->text);
+    struct bytes column = {0};
+    for (size_t i = 0; i < key_columns; i++) {
+        bytes_clear(&column);
+        if (row->fields[i].kind == ROWS_STRING) {
+            json_decode_string(row->fields[i].text, &column);
+        } else {
+            bytes_append_slice(&column, row->fields[i].text);
+        }
+        bytes_append_blob(&rows->text, bytes_slice(&column));
+    }
+    bytes_free(&column);
+    return arena_copy(&rows->arena, bytes_slice(&rows->text));
+}
+
+/* The later row with those fields of the earlier one that it does not have. */
+static void merge_row(struct rows *rows, const struct rows_row *earlier, struct rows_row *later)
+{
+    if (later->tombstone) {
+        return;
+    }
+    later->replaces = earlier->tombstone || earlier->replaces;
+    if (earlier->tombstone) {
+        return;
+    }
+    struct rows_field *fields = arena_alloc(&rows->arena, (earlier->count + later->count) * sizeof(*fields));
+    memcpy(fields, later->fields, later->count * sizeof(*fields));
+    size_t count = later->count;
+    for (size_t i = 0; i < earlier->count; i++) {
+        if (!rows_field(later, earlier->fields[i].name)) {
+            fields[count++] = earlier->fields[i];
+        }
+    }
+    later->fields = fields;
+    later->count = count;
+}
+
+struct slot {
+    struct slice key;
+    size_t row; /* index + 1; 0: free */
+};
+
+static struct slot *find_slot(struct slot *slots, size_t mask, struct slice key)
+{
+    size_t at = hash_table64(key) & mask;
+    while (slots[at].row != 0 && !slice_equal(slots[at].key, key)) {
+        at = (at + 1) & mask;
+    }
+    return &slots[at];
+}
+
+void rows_merge(struct rows *rows, size_t key_columns)
+{
+    size_t size = 16;
+    while (size < rows->count * 2) {
+        size *= 2;
+    }
+    struct slot *slots = memory_alloc(size * sizeof(*slots));
+    bool *gone = memory_alloc(rows->count + 1);
+    for (size_t i = 0; i < rows->count; i++) {
+        struct slice key = key_text(rows, &rows->list[i], key_columns);
+        struct slot *slot = find_slot(slots, size - 1, key);
+        if (slot->row != 0) {
+            merge_row(rows, &rows->list[slot->row - 1], &rows->list[i]);
+            gone[slot->row - 1] = true;
+        }
+        *slot = (struct slot){key, i + 1};
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < rows->count; i++) {
+        if (!gone[i]) {
+            rows->list[kept++] = rows->list[i];
+        }
+    }
+    rows->count = kept;
+    free(slots);
+    free(gone);
+}
+
+void rows_free(struct rows *rows)
+{
+    arena_free(&rows->arena);
+    free(rows->list);
+    free(rows->fields);
+    bytes_free(&rows->text);
+    *rows = (struct rows){0};
+}
