@@ -34,6 +34,7 @@ static const struct meaning meanings[] = {
     {"42P10", ERR_FATAL, ERR_CONFIG, "`key` must be the primary key or have a unique index"},
     {"42703", ERR_FATAL, ERR_CONFIG, "check the names of the columns"},
     {"42", ERR_FATAL, ERR_CONFIG, "check the table and the options against each other"},
+    {"21000", ERR_SKIP, ERR_RECORD, "two spellings of one key in a batch, such as 1 and 1.0"},
     {"22", ERR_SKIP, ERR_RECORD, ""},
     {"23", ERR_SKIP, ERR_RECORD, ""},
     {"44", ERR_SKIP, ERR_RECORD, ""},
