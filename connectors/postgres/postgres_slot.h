@@ -1,0 +1,45 @@
+/* What the source needs in the database: its publication, its replication slot, its position.
+ *
+ * Ownership: connections are borrowed; a position's texts belong to it.
+ */
+#ifndef TIDEMILL_CONNECTORS_POSTGRES_SLOT_H
+#define TIDEMILL_CONNECTORS_POSTGRES_SLOT_H
+
+#include "connectors/postgres/postgres_change.h"
+#include "connectors/postgres/postgres_connection.h"
+
+#define POSTGRES_SLOT_SYSTEM_SIZE 32
+
+/* Reading goes on behind `lsn`, and skips the first `events` of the transaction whose commit lies at `commit`. */
+struct postgres_slot_position {
+    uint64_t lsn;
+    uint64_t commit;
+    int64_t events;
+    bool running; /* the snapshot is under way: it begins anew */
+    char system[POSTGRES_SLOT_SYSTEM_SIZE];
+};
+
+/* ERR_FATAL: it is no position of this source. */
+int postgres_slot_read_position(struct slice text, struct postgres_slot_position *position, struct err *err);
+void postgres_slot_write_position(const struct postgres_slot_position *position, struct bytes *out);
+
+struct postgres_slot_state {
+    bool exists;
+    bool lost; /* the server has removed the log that it stood for */
+    uint64_t confirmed;
+};
+
+int postgres_slot_look(PGconn *control, const char *slot, struct postgres_slot_state *state, struct err *err);
+int postgres_slot_drop(PGconn *control, const char *slot, struct err *err);
+/* Creates the slot; *lsn is where the stream begins, `snapshot` (of `size` bytes) the name of the exported snapshot. */
+int postgres_slot_create(const struct connector_context *context, PGconn *stream, const char *slot, uint64_t *lsn,
+                         char *snapshot, size_t size, struct err *err);
+/* The server's own number; ERR_FATAL: the position is of another server. */
+int postgres_slot_identify(PGconn *stream, struct postgres_slot_position *position, struct err *err);
+/* ERR_FATAL: what the position needs is not there any more. */
+int postgres_slot_check(const char *slot, const struct postgres_slot_state *state,
+                        const struct postgres_slot_position *position, struct err *err);
+/* Creates the publication of these tables, or looks whether the one there has them all. */
+int postgres_slot_publish(PGconn *control, const char *publication, const struct option_list *tables, struct err *err);
+
+#endif

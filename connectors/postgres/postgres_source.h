@@ -1,0 +1,24 @@
+/* PostgreSQL as a source: every change of some tables, by logical decoding, after a snapshot of their rows.
+ *
+ * Values are Debezium's envelopes (connectors/envelope.h), keys the primary keys as JSON objects. A snapshot that was
+ * interrupted begins anew: its rows then come again, with op "r".
+ */
+#ifndef TIDEMILL_CONNECTORS_POSTGRES_SOURCE_H
+#define TIDEMILL_CONNECTORS_POSTGRES_SOURCE_H
+
+#include "engine/connector.h"
+
+enum postgres_source_snapshot { POSTGRES_SNAPSHOT_INITIAL, POSTGRES_SNAPSHOT_NEVER };
+
+struct postgres_source_options {
+    char *url;
+    struct option_list tables;
+    char *slot;        /* NULL: made of application and source */
+    char *publication; /* NULL: as the slot */
+    int snapshot;      /* enum postgres_source_snapshot */
+    bool tombstones;
+};
+
+extern const struct source_class postgres_source_class;
+
+#endif
