@@ -190,6 +190,8 @@ int postgres_table_extend(const struct postgres_table *table, PGconn *connection
     struct new_columns columns = {0};
     struct bytes sql = {0};
     collect_new(table, rows, &columns);
+    /* Tasks take turns: two that make the same table at once fail in the catalog. */
+    bytes_append_text(&sql, "SELECT pg_advisory_xact_lock(hashtext('tidemill tables')); ");
     bytes_append_text(&sql, table->exists ? "ALTER TABLE " : "CREATE TABLE IF NOT EXISTS ");
     postgres_connection_quote_table(&sql, name);
     bytes_append_text(&sql, table->exists ? " " : " (");

@@ -57,12 +57,20 @@ static int refuse_field(const struct postgres_write *write, const struct rows_ro
                    "leave the field out before the sink, or change the table (auto_evolve adds columns)");
 }
 
+static int refuse_row(const struct postgres_write *write, const struct rows_row *row, struct err *err)
+{
+    *write->bad = row->record;
+    return err_set(err, ERR_SKIP, ERR_RECORD, "None of the value's fields is a column of table %s and not null",
+                   write->table_name);
+}
+
 /* Sets the cells of the row's first `count` fields. Rows look alike: the search begins behind the last column found. */
 static int place_fields(struct work *work, const struct rows_row *row, size_t count, struct err *err)
 {
     const struct postgres_table *table = work->write->table;
     memset(work->cells, 0, table->count * sizeof(*work->cells));
     size_t column = 0;
+    bool placed = false;
     for (size_t i = 0; i < count; i++) {
         const struct rows_field *field = &row->fields[i];
         if (column >= table->count || !slice_equal(slice_text(table->columns[column].name), field->name)) {
@@ -78,8 +86,9 @@ static int place_fields(struct work *work, const struct rows_row *row, size_t co
             return refuse_field(work->write, row, field->name, "is computed by the server in", err);
         }
         work->cells[column++] = field;
+        placed = true;
     }
-    return 0;
+    return placed ? 0 : refuse_row(work->write, row, err);
 }
 
 static int read_cell(struct work *work, const struct rows_row *row, size_t column, struct err *err)
