@@ -82,6 +82,20 @@ static int64_t where(void)
     return next;
 }
 
+static char statements[4096];
+
+static void note_finding(void *self, enum connector_finding finding, const char *text)
+{
+    (void)self;
+    ck_assert(finding <= FINDING_BAD && text[0]);
+}
+
+static void note_statement(void *self, const char *sql)
+{
+    (void)self;
+    snprintf(statements + strlen(statements), sizeof(statements) - strlen(statements), "%s;", sql);
+}
+
 START_TEST(upsert_keeps_the_last_change_per_key)
 {
     setup("upserted", "CREATE TABLE upserted (id bigint PRIMARY KEY, n int, text text)");
@@ -225,6 +239,54 @@ START_TEST(table_is_made_and_widened)
 }
 END_TEST
 
+/* Two writers that take each other for dead; every write would be seen if it happened twice. */
+START_TEST(competing_writers_write_each_record_once)
+{
+    setup("competed", "CREATE TABLE competed (n int)");
+    set("mode", "insert");
+    open_sink();
+    struct connector_task *writers[2] = {task, NULL};
+    ck_assert_msg(postgres_sink_class.open(&context, &writers[1], &err) == 0, "%s", err.text);
+    int64_t next[2] = {CONNECTOR_NO_OFFSET, CONNECTOR_NO_OFFSET};
+    int fenced = 0;
+    for (int i = 0; i < 60; i++) {
+        int turn = i % 3 == 0;
+        char value[32];
+        task = writers[turn];
+        int64_t at = next[turn] == CONNECTOR_NO_OFFSET ? 0 : next[turn];
+        snprintf(value, sizeof(value), "{\"n\":%d}", (int)at);
+        if (WRITE(next[turn], "0", value) == 0) {
+            next[turn] = at + 1;
+        } else {
+            ck_assert_int_eq(err.class, ERR_FENCED);
+            next[turn] = where();
+            fenced++;
+        }
+    }
+    ck_assert_int_gt(fenced, 0);
+    ck_assert_str_eq(ask("SELECT count(*) = max(n) + 1 AND count(DISTINCT n) = count(*) FROM competed"), "t");
+    ck_assert_int_eq(atoi(ask("SELECT count(*) FROM competed")), 60 - fenced);
+    postgres_sink_class.close(writers[1]);
+    task = writers[0];
+    teardown();
+}
+END_TEST
+
+START_TEST(check_names_missing_rights)
+{
+    setup("rights", "CREATE TABLE rights (id bigint PRIMARY KEY); CREATE ROLE reader LOGIN PASSWORD 'reader'; "
+                    "GRANT SELECT, INSERT ON rights TO reader");
+    char url[512];
+    snprintf(url, sizeof(url), "postgresql://reader:reader@127.0.0.1:%s/postgres", PQport(connection));
+    set("url", url);
+    const struct connector_check check = {note_finding, note_statement, NULL};
+    ck_assert_msg(postgres_sink_class.check(&context, &check, &err) == 0, "%s", err.text);
+    ck_assert_msg(strstr(statements, "GRANT UPDATE ON \"rights\" TO \"reader\""), "%s", statements);
+    ck_assert_ptr_null(strstr(statements, "DELETE"));
+    teardown();
+}
+END_TEST
+
 START_TEST(lost_connection_is_tried_again)
 {
     setup("lost", "CREATE TABLE lost (id bigint PRIMARY KEY, n int)");
@@ -272,6 +334,8 @@ int main(void)
                                   insert_copies_every_record,
                                   update_leaves_missing_rows_missing,
                                   table_is_made_and_widened,
+                                  competing_writers_write_each_record_once,
+                                  check_names_missing_rights,
                                   lost_connection_is_tried_again,
                                   connecting_says_what_is_wrong};
     if (!getenv("TIDEMILL_TEST_POSTGRES")) {
