@@ -215,10 +215,40 @@ START_TEST(a_slot_beyond_the_position_is_fatal)
 }
 END_TEST
 
+static void note(void *self, enum connector_finding finding, const char *text)
+{
+    bytes_append_format(self, "%d %s\n", (int)finding, text);
+}
+
+static void note_statement(void *self, const char *text)
+{
+    bytes_append_format(self, "> %s\n", text);
+}
+
+START_TEST(check_says_what_is_missing)
+{
+    struct fixture f;
+    struct err err;
+    const struct connector_check check = {note, note_statement, &f.seen};
+    sql("CREATE TABLE keyed (id int PRIMARY KEY); CREATE TABLE keyless (id int)");
+    begin(&f, "check", "public.keyed");
+    option_list_add(&f.options.tables, "public.keyless");
+    option_list_add(&f.options.tables, "public.nowhere");
+    ck_assert_msg(postgres_source_class.check(&f.context, &check, &err) == 0, "%s", err.text);
+    expect(&f, "0 wal_level is logical");
+    expect(&f, "1 max_slot_wal_keep_size is unlimited");
+    expect(&f, "0 \"public\".\"keyed\" can be read");
+    expect(&f, "2 \"public\".\"keyless\" has no primary key");
+    expect(&f, "> ALTER TABLE \"public\".\"keyless\" REPLICA IDENTITY FULL;");
+    expect(&f, "2 \"public\".\"nowhere\" does not exist.");
+    finish(&f);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {snapshot_then_changes, goes_on_inside_a_transaction,
-                                  a_slot_beyond_the_position_is_fatal};
+                                  a_slot_beyond_the_position_is_fatal, check_says_what_is_missing};
     if (!mkdtemp(directory)) {
         return EXIT_FAILURE;
     }
