@@ -9,6 +9,8 @@
 
 #include "base/memory.h"
 
+#define ATTEMPTS 3
+
 struct candidate {
     char *path;
     uint64_t inode;
@@ -69,7 +71,7 @@ static bool fits(const struct search *search, const struct candidate *candidate,
            (best->path == NULL || candidate->changed < best->changed);
 }
 
-static char *find(const char *path, const struct search *search)
+static struct file_rotation find_once(const char *path, const struct search *search)
 {
     const char *slash = strrchr(path, '/');
     const char *base = slash != NULL ? slash + 1 : path;
@@ -92,20 +94,35 @@ static char *find(const char *path, const struct search *search)
         closedir(entries);
     }
     free(directory);
-    return best.path;
+    return (struct file_rotation){best.path, best.inode};
 }
 
-char *file_rotation_find(const char *path, uint64_t inode)
+static struct file_rotation find(const char *path, const struct search *search)
+{
+    struct file_rotation found = find_once(path, search);
+    for (int i = 0; i < ATTEMPTS; i++) {
+        struct file_rotation again = find_once(path, search);
+        bool same = again.inode == found.inode && again.path != NULL;
+        free(found.path);
+        found = again;
+        if (same) {
+            break;
+        }
+    }
+    return found;
+}
+
+struct file_rotation file_rotation_find(const char *path, uint64_t inode)
 {
     struct search search = {.inode = inode};
     return find(path, &search);
 }
 
-char *file_rotation_next(const char *path, uint64_t inode, int64_t changed)
+struct file_rotation file_rotation_next(const char *path, uint64_t inode, int64_t changed)
 {
     struct stat status;
     if (stat(path, &status) == 0 && status.st_ino == inode) {
-        return NULL;
+        return (struct file_rotation){0};
     }
     struct search search = {.inode = inode, .changed = changed, .next = true};
     return find(path, &search);

@@ -10,9 +10,15 @@
 
 #include <stdint.h>
 
-/* NULL: there is none. */
-char *file_rotation_find(const char *path, uint64_t inode);
-/* The file after the one that has this inode and was changed last at this time (ns); NULL: none that is not empty. */
-char *file_rotation_next(const char *path, uint64_t inode, int64_t changed);
+/* Files may be renamed while the directory is read, so whoever opens a path compares the inode, and each search is made
+ * until two agree. */
+struct file_rotation {
+    char *path; /* NULL: there is none */
+    uint64_t inode;
+};
+
+struct file_rotation file_rotation_find(const char *path, uint64_t inode);
+/* The file after the one that has this inode and was changed last at this time (ns); one that is empty is none. */
+struct file_rotation file_rotation_next(const char *path, uint64_t inode, int64_t changed);
 
 #endif

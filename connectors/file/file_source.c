@@ -126,12 +126,16 @@ static int read_header(struct connector_task *task, struct file_reader *reader, 
     return file_row_types(&task->options->types, csv, err);
 }
 
-/* Goes on with the file at that path, from its beginning or from a place in it. */
-static int enter(struct connector_task *task, const char *path, const struct file_reader_place *place, struct err *err)
+/* Goes on with the file at that path, from its beginning or from a place in it; inode 0: whichever it is. */
+static int enter(struct connector_task *task, const char *path, uint64_t inode, const struct file_reader_place *place,
+                 struct err *err)
 {
     struct file_reader *reader = NULL;
     struct csv csv = {0};
     int result = file_reader_open(path, &reader, err);
+    if (inode != 0 && (result != 0 || file_reader_inode(reader) != inode)) {
+        result = err_set(err, ERR_RETRY, ERR_IO, "%s was renamed while it was looked for, or can't be opened.", path);
+    }
     if (result == 0) {
         result = read_header(task, reader, &csv, err);
     }
@@ -159,7 +163,7 @@ static void log_emptied(const char *path)
 
 static int enter_first(struct connector_task *task, struct err *err)
 {
-    int result = enter(task, task->options->path, NULL, err);
+    int result = enter(task, task->options->path, 0, NULL, err);
     if (result != 0 && task->options->follow && err->code == ERR_IO) {
         err->class = ERR_RETRY; /* it may be between two steps of a rotation */
     }
@@ -186,8 +190,8 @@ static int enter_position(struct connector_task *task, struct slice text, struct
     if (file_row_parse_position(text, &position, err) != 0) {
         return -1;
     }
-    char *path = file_rotation_find(task->options->path, position.inode);
-    if (path == NULL) {
+    struct file_rotation found = file_rotation_find(task->options->path, position.inode);
+    if (found.path == NULL) {
         return err_set(
             err, ERR_FATAL, ERR_IO,
             "The file that was read last (%.*s, inode %llu, line %lld) is neither %s nor one that it was renamed "
@@ -196,12 +200,12 @@ static int enter_position(struct connector_task *task, struct slice text, struct
             (unsigned long long)position.inode, (long long)position.line, task->options->path);
     }
     struct file_reader_place place = {position.offset, position.line};
-    bool emptied = task->options->follow && was_emptied(path, &position);
+    bool emptied = task->options->follow && was_emptied(found.path, &position);
     if (emptied) {
-        log_emptied(path);
+        log_emptied(found.path);
     }
-    int result = enter(task, path, emptied ? NULL : &place, err);
-    free(path);
+    int result = enter(task, found.path, found.inode, emptied ? NULL : &place, err);
+    free(found.path);
     return result;
 }
 
@@ -293,18 +297,19 @@ static int look_around(struct connector_task *task, struct err *err)
     struct file_reader *reader = task->reader;
     if (file_reader_cut(reader)) {
         log_emptied(task->options->path);
-        return enter(task, task->options->path, NULL, err) == 0 ? 1 : -1;
+        return enter(task, task->options->path, 0, NULL, err) == 0 ? 1 : -1;
     }
-    char *next = file_rotation_next(task->options->path, file_reader_inode(reader), file_reader_changed(reader));
-    if (next == NULL) {
+    struct file_rotation next =
+        file_rotation_next(task->options->path, file_reader_inode(reader), file_reader_changed(reader));
+    if (next.path == NULL) {
         return 0;
     }
     task->renamed = true; /* what came between the end and the look, and a last line without a line feed */
     int result = read_batch(task, err);
     if (result == 0 && task->count == 0) {
-        result = enter(task, next, NULL, err) == 0 ? 1 : -1;
+        result = enter(task, next.path, next.inode, NULL, err) == 0 ? 1 : -1;
     }
-    free(next);
+    free(next.path);
     return result < 0 ? -1 : 1;
 }
 

@@ -1,6 +1,8 @@
 #include "connectors/file/file_sink.h"
 
 #include <dirent.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "connectors/file/file_name.h"
 #include "tests/support/unit.h"
@@ -279,6 +281,71 @@ START_TEST(a_directory_that_somebody_changed_is_refused)
 }
 END_TEST
 
+static void write_for_ever(void)
+{
+    struct connector_task *task = NULL;
+    struct err err;
+    int64_t next;
+    char value[32];
+    unit_in_child();
+    if (file_sink_class.open(&context, &task, &err) != 0) {
+        _exit(1);
+    }
+    for (;;) {
+        file_sink_class.position(task, &next, &err);
+        snprintf(value, sizeof value, "%lld", (long long)(next < 0 ? 0 : next));
+        struct record record = {.value = slice_text(value), .offset = next < 0 ? 0 : next};
+        struct sink_batch batch = {&record, 1, next, record.offset + 1};
+        size_t bad;
+        if (file_sink_class.write(task, &batch, &bad, &err) != 0) {
+            _exit(1);
+        }
+    }
+}
+
+/* All finished files in the order of their names hold 0, 1, 2, ... to the position. */
+static void counts_to(int64_t position)
+{
+    char command[160];
+    long long number;
+    int64_t expected = 0;
+    snprintf(command, sizeof command, "cat %s/t-1-0-*.json 2> /dev/null", directory);
+    FILE *all = popen(command, "r");
+    while (fscanf(all, "%lld", &number) == 1) {
+        ck_assert_int_eq(number, expected);
+        expected++;
+    }
+    pclose(all);
+    ck_assert_int_eq(expected, position);
+}
+
+START_TEST(killed_at_any_time_nothing_is_lost_or_doubled)
+{
+    begin();
+    set("roll_records", "3");
+    set("roll_ms", "1h");
+    for (int i = 0; i < 30; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            write_for_ever();
+        }
+        usleep((useconds_t)(1000 + i * 1237));
+        kill(child, SIGKILL);
+        int status;
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert(WIFSIGNALED(status));
+    }
+    struct connector_task *task = NULL;
+    struct err err;
+    int64_t next;
+    ck_assert_msg(file_sink_class.open(&context, &task, &err) == 0, "%s", err.text);
+    file_sink_class.position(task, &next, &err);
+    file_sink_class.close(task);
+    counts_to(next < 0 ? 0 : next);
+    finish();
+}
+END_TEST
+
 START_TEST(names_of_others_are_passed_over)
 {
     struct file_name name;
@@ -297,4 +364,4 @@ UNIT_MAIN("file_sink", every_write_is_a_file_by_default, files_roll_by_records_a
           csv_has_a_header_in_each_file, the_position_moves_without_records, bad_records_leave_everything_as_it_was,
           another_writer_is_kept_away, a_new_file_without_its_name_never_was,
           what_a_write_left_behind_the_length_is_cut_off, a_directory_that_somebody_changed_is_refused,
-          names_of_others_are_passed_over)
+          killed_at_any_time_nothing_is_lost_or_doubled, names_of_others_are_passed_over)
