@@ -238,7 +238,7 @@ static void roll_back(struct connector_task *task)
     task->table_known = false;
 }
 
-static int write_batch(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
+static int try_batch(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
     *bad = SINK_BAD_UNKNOWN;
     if (postgres_connection_run(task->connection, "BEGIN", "beginning a transaction", err) ||
@@ -248,6 +248,17 @@ static int write_batch(struct connector_task *task, const struct sink_batch *bat
         return -1;
     }
     return 0;
+}
+
+/* Somebody may have changed the table since its columns were read: then nobody's record is bad yet. */
+static int write_batch(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
+{
+    bool columns_may_be_old = task->table_known;
+    int status = try_batch(task, batch, bad, err);
+    if (status != 0 && columns_may_be_old && (err->class == ERR_SKIP || err->class == ERR_FATAL)) {
+        status = try_batch(task, batch, bad, err);
+    }
+    return status;
 }
 
 /* ---- open and close ---- */

@@ -287,6 +287,21 @@ START_TEST(check_names_missing_rights)
 }
 END_TEST
 
+START_TEST(changed_table_is_seen_while_writing)
+{
+    setup("changed", "CREATE TABLE changed (id bigint PRIMARY KEY, n int)");
+    open_sink();
+    ck_assert_int_eq(WRITE(-1, "1", "{\"n\":1}"), 0);
+    run("ALTER TABLE changed ADD COLUMN extra text; ALTER TABLE changed ALTER COLUMN n TYPE text");
+    ck_assert_msg(WRITE(1, "1", "{\"n\":\"one\",\"extra\":\"x\"}") == 0, "%s", err.text);
+    ck_assert_str_eq(ask("SELECT n || extra FROM changed"), "onex");
+    run("DROP TABLE changed");
+    ck_assert_int_eq(WRITE(2, "1", "{\"n\":\"two\"}"), -1);
+    ck_assert_int_eq(err.class, ERR_FATAL);
+    teardown();
+}
+END_TEST
+
 START_TEST(lost_connection_is_tried_again)
 {
     setup("lost", "CREATE TABLE lost (id bigint PRIMARY KEY, n int)");
@@ -336,6 +351,7 @@ int main(void)
                                   table_is_made_and_widened,
                                   competing_writers_write_each_record_once,
                                   check_names_missing_rights,
+                                  changed_table_is_seen_while_writing,
                                   lost_connection_is_tried_again,
                                   connecting_says_what_is_wrong};
     if (!getenv("TIDEMILL_TEST_POSTGRES")) {
