@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define OFFSETS_TABLE "_tidemill_offsets"
 
@@ -250,6 +251,10 @@ static int write_batch(struct connector_task *task, const struct sink_batch *bat
 static int check(const struct connector_context *context, const struct connector_check *check, struct err *err)
 {
     const struct sink_options *given = context->options;
+    if (given->auto_create && access(given->path, F_OK) != 0) {
+        check->say(check->self, FINDING_WARNING, "The database file is missing and will be created (auto_create).");
+        return 0;
+    }
     struct connector_task *task = memory_alloc(sizeof(*task));
     task->context = context;
     struct err problem;

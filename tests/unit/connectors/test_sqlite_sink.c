@@ -342,8 +342,40 @@ START_TEST(unfit_tables_are_fatal)
 }
 END_TEST
 
+struct findings {
+    enum connector_finding last;
+    char text[256];
+};
+
+static void note_finding(void *self, enum connector_finding finding, const char *text)
+{
+    struct findings *findings = self;
+    findings->last = finding;
+    snprintf(findings->text, sizeof(findings->text), "%s", text);
+}
+
+START_TEST(check_says_what_is_missing)
+{
+    struct fixture f;
+    start_keyed(&f, "CREATE TABLE t (id INTEGER, a TEXT)");
+    struct findings findings = {0};
+    struct connector_check check = {.say = note_finding, .self = &findings};
+    ck_assert_int_eq(sqlite_sink.check(&f.context, &check, &f.err), 0);
+    ck_assert_int_eq(findings.last, FINDING_BAD);
+    run_sql(&f, "CREATE UNIQUE INDEX i ON t (id)");
+    ck_assert_int_eq(sqlite_sink.check(&f.context, &check, &f.err), 0);
+    ck_assert_msg(findings.last == FINDING_GOOD, "%s", findings.text);
+    option(&f, "path", "/nowhere/at/all.db");
+    ck_assert_int_eq(sqlite_sink.check(&f.context, &check, &f.err), -1);
+    option(&f, "auto_create", "true");
+    ck_assert_int_eq(sqlite_sink.check(&f.context, &check, &f.err), 0);
+    ck_assert_int_eq(findings.last, FINDING_WARNING);
+    end(&f);
+}
+END_TEST
+
 UNIT_MAIN("sqlite_sink", upsert_changes_only_the_columns_given, upsert_of_a_row_that_exists_needs_no_not_null_columns,
           insert_appends, update_makes_no_rows, tombstones_delete_when_asked, tombstones_are_passed_over_otherwise,
           position_survives_and_moves_alone, second_writer_is_fenced, lock_of_another_program_is_retried,
           bad_records_are_named, missing_tables_are_created_and_widened, columns_of_a_failed_batch_are_added_again,
-          unfit_tables_are_fatal)
+          unfit_tables_are_fatal, check_says_what_is_missing)
