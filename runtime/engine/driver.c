@@ -158,6 +158,7 @@ static int open_thread(struct driver *driver, struct err *err)
         .clock = &driver->clock,
         .threads = 1,
         .holds_back = true,
+        .no_connectors = true,
         .restore_inline = true,
     };
     return stream_thread_open(&config, &driver->thread, err);

@@ -38,12 +38,13 @@ struct sink_task {
     enum sink_event event; /* @locks lock; the three below too */
     int64_t event_offset;
     struct err event_err;
+    const struct record *event_record; /* of SINK_REFUSED; stays while the task waits for the pass */
 
     /* of the stream thread */
     struct chunk *filling; /* NULL: nothing gathered */
     bool opened;
     bool refused;
-    int64_t begin; /* what the target had at open: records below are passed over */
+    int64_t begin; /* first offset that neither the target had at open nor sink_task_put has brought */
 
     /* of the task's thread */
     struct connector_task *connector; /* NULL: not open */
@@ -73,6 +74,7 @@ static void say(struct sink_task *task, enum sink_event event, int64_t offset, c
     pthread_mutex_lock(&task->lock);
     task->event = event;
     task->event_offset = offset;
+    task->event_record = event == SINK_REFUSED ? &task->records[task->done] : NULL;
     if (err) {
         task->event_err = *err;
     }
@@ -416,6 +418,11 @@ enum sink_event sink_task_look(struct sink_task *task, int64_t *offset, struct e
     return event;
 }
 
+const struct record *sink_task_refused(const struct sink_task *task)
+{
+    return task->event_record;
+}
+
 void sink_task_pass(struct sink_task *task)
 {
     task->refused = false;
@@ -435,6 +442,7 @@ void sink_task_put(struct sink_task *task, const struct record *record)
     if (!task->filling) {
         task->filling = new_chunk();
     }
+    task->begin = record->offset + 1;
     struct chunk *chunk = task->filling;
     chunk->records = memory_grow(chunk->records, chunk->count, &chunk->capacity, sizeof(*chunk->records));
     chunk->records[chunk->count++] = record_copy(&chunk->arena, record);

@@ -41,10 +41,13 @@ void sink_task_close(struct sink_task *task);
  * *offset is that of a record that the target refuses for the reason in `err`; nothing goes on before sink_task_pass.
  * SINK_FAILED: ERR_FENCED or ERR_FATAL in `err`, the end. */
 enum sink_event sink_task_look(struct sink_task *task, int64_t *offset, struct err *err);
+/* The refused record, until sink_task_pass. */
+const struct record *sink_task_refused(const struct sink_task *task);
 /* The refused record is dropped, or in the dead letter topic by a committed transaction. */
 void sink_task_pass(struct sink_task *task);
 /* Whether sink_task_put may be called: opened, and not too much under way. */
 bool sink_task_room(struct sink_task *task);
+/* Records that it has been given before are passed over: they come again after a rebalance or an aborted commit. */
 void sink_task_put(struct sink_task *task, const struct record *record);
 /* Everything put so far may be written: called at the end of a round. */
 void sink_task_flush(struct sink_task *task);

@@ -99,6 +99,8 @@ static int open_worker(struct stream_thread *thread, int subtopology, int32_t pa
         .subtopology = subtopology,
         .partition = partition,
         .holds_back = thread->config.holds_back,
+        .wake = thread->config.no_connectors ? NULL : stream_thread_on_task,
+        .self = thread,
         .ends = thread->config.ends,
         .end_count = thread->config.end_count,
     };

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "engine/app.h"
+#include "engine/connector_status.h"
 #include "engine/program.h"
 #include "engine/state_cleaner.h"
 #include "engine/store.h"
@@ -34,7 +35,9 @@ struct worker_config {
     const struct clock *clock;
     int subtopology;
     int32_t partition;
-    bool holds_back; /* what waits for a commit waits until worker_release: the commits are the driver's own */
+    bool holds_back;          /* what waits for a commit waits until worker_release: the commits are the driver's own */
+    void (*wake)(void *self); /* a connector's task has something for the worker, @thread any; NULL: none are run */
+    void *self;
     const struct position *ends; /* --until-end: records of these inputs from there on are left alone */
     size_t end_count;
 };
@@ -131,6 +134,18 @@ int64_t worker_lag(struct worker *worker);
 /* Makes the stores say what the operators know, for whoever looks into them from outside. */
 int worker_settle(struct worker *worker, struct err *err);
 int64_t worker_records(const struct worker *worker); /* processed since it was opened */
+
+/* ---- connectors ---- */
+struct worker_connector {
+    char name[250];
+    const char *kind; /* static */
+    bool sink;
+    struct connector_report report;
+};
+/* Tasks of connectors that the worker runs now. */
+size_t worker_connector_count(const struct worker *worker);
+void worker_connector(const struct worker *worker, size_t index, struct worker_connector *connector);
+
 /* Whether the worker has committed everything of an input partition before that offset, or does not read it. */
 bool worker_reached(struct worker *worker, const struct position *end);
 
