@@ -14,16 +14,35 @@ static int bad_record(struct err *err, const char *text)
 
 /* ---- fields ---- */
 
-static enum rows_kind kind_of(struct slice text)
+#define INTEGER_DIGITS 18 /* that many fit 64 bits whatever they are */
+
+static bool is_short_integer(struct slice number)
+{
+    size_t at = number.size > 0 && number.data[0] == '-';
+    if (number.size - at > INTEGER_DIGITS) {
+        return false;
+    }
+    while (at < number.size && number.data[at] >= '0' && number.data[at] <= '9') {
+        at++;
+    }
+    return at == number.size;
+}
+
+static enum rows_kind kind_of_number(struct slice text)
 {
     int64_t integer;
     double real;
+    return is_short_integer(text) || json_number(text, &integer, &real) ? ROWS_INTEGER : ROWS_REAL;
+}
+
+static enum rows_kind kind_of(struct slice text)
+{
     switch (json_type(text)) {
     case JSON_TRUE:
     case JSON_FALSE:
         return ROWS_BOOL;
     case JSON_NUMBER:
-        return json_number(text, &integer, &real) ? ROWS_INTEGER : ROWS_REAL;
+        return kind_of_number(text);
     case JSON_STRING:
         return ROWS_STRING;
     case JSON_ARRAY:
@@ -96,18 +115,22 @@ static void start_fields(struct rows *rows, const struct rows_form *form)
     }
 }
 
-static int read_value(struct rows *rows, const struct rows_form *form, struct slice value, struct err *err)
+/* As the check has listed them. */
+static int read_members(struct rows *rows, const struct rows_form *form, struct slice value,
+                        const struct json_members *members, struct err *err)
 {
-    struct json_problem problem;
-    if (!json_check(value, &problem)) {
-        return err_set(err, ERR_SKIP, ERR_RECORD,
-                       "The value is not JSON: %s at byte %zu. A row is made from a JSON object", problem.reason,
-                       problem.at);
+    for (size_t i = 0; i < members->count; i++) {
+        const struct json_member *member = &members->list[i];
+        struct slice text = slice_of(value.data + member->value, member->value_size);
+        if (read_member(rows, form->key->count, slice_of(member->name, member->name_size), text, err)) {
+            return -1;
+        }
     }
-    if (json_type(value) != JSON_OBJECT) {
-        return bad_record(err, "The value is JSON but not an object: a row is made from an object with a member for "
-                               "each column");
-    }
+    return 0;
+}
+
+static int walk_members(struct rows *rows, const struct rows_form *form, struct slice value, struct err *err)
+{
     struct json_walk walk = json_walk(value);
     struct slice name, member;
     while (json_next_member(&walk, &name, &member)) {
@@ -116,6 +139,23 @@ static int read_value(struct rows *rows, const struct rows_form *form, struct sl
         }
     }
     return 0;
+}
+
+static int read_value(struct rows *rows, const struct rows_form *form, struct slice value, struct err *err)
+{
+    struct json_problem problem;
+    struct json_members members;
+    if (!json_check_members(value, &members, &problem)) {
+        return err_set(err, ERR_SKIP, ERR_RECORD,
+                       "The value is not JSON: %s at byte %zu. A row is made from a JSON object", problem.reason,
+                       problem.at);
+    }
+    if (json_type(value) != JSON_OBJECT) {
+        return bad_record(err, "The value is JSON but not an object: a row is made from an object with a member for "
+                               "each column");
+    }
+    return members.count < JSON_MEMBERS ? read_members(rows, form, value, &members, err)
+                                        : walk_members(rows, form, value, err);
 }
 
 /* ---- keys ---- */

@@ -101,10 +101,15 @@ struct connector_task {
     struct sqlite_table table;
     struct rows rows;
     struct rows_form form;
+    sqlite3_stmt *begin, *commit, *first_position, *next_position; /* prepared at the first use */
 };
 
 static void close_task(struct connector_task *task)
 {
+    sqlite3_finalize(task->begin);
+    sqlite3_finalize(task->commit);
+    sqlite3_finalize(task->first_position);
+    sqlite3_finalize(task->next_position);
     sqlite_table_close(&task->table);
     sqlite_db_close(&task->db);
     rows_free(&task->rows);
@@ -178,24 +183,24 @@ static int position(struct connector_task *task, int64_t *next, struct err *err)
     return result;
 }
 
+static const char insert_position_sql[] = "INSERT INTO " OFFSETS_TABLE " (app, name, topic, part, next) "
+                                          "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+static const char update_position_sql[] = "UPDATE " OFFSETS_TABLE " SET next = ?5 WHERE app = ?1 AND name = ?2 "
+                                          "AND topic = ?3 AND part = ?4 AND next = ?6";
+
 static int move_position(struct connector_task *task, const struct sink_batch *batch, struct err *err)
 {
     bool first = batch->from == CONNECTOR_NO_OFFSET;
-    sqlite3_stmt *statement = position_statement(
-        task,
-        first ? "INSERT INTO " OFFSETS_TABLE " (app, name, topic, part, next) VALUES (?1, ?2, ?3, ?4, ?5) "
-                "ON CONFLICT DO NOTHING"
-              : "UPDATE " OFFSETS_TABLE " SET next = ?5 WHERE app = ?1 AND name = ?2 AND topic = ?3 AND part = ?4 "
-                "AND next = ?6",
-        err);
-    if (!statement) {
+    sqlite3_stmt **statement = first ? &task->first_position : &task->next_position;
+    if (!*statement &&
+        !(*statement = position_statement(task, first ? insert_position_sql : update_position_sql, err))) {
         return -1;
     }
-    sqlite3_bind_int64(statement, 5, batch->to);
+    sqlite3_bind_int64(*statement, 5, batch->to);
     if (!first) {
-        sqlite3_bind_int64(statement, 6, batch->from);
+        sqlite3_bind_int64(*statement, 6, batch->from);
     }
-    int result = sqlite3_step(statement) == SQLITE_DONE ? 0 : sqlite_db_fail(&task->db, "moving the position", err);
+    int result = sqlite3_step(*statement) == SQLITE_DONE ? 0 : sqlite_db_fail(&task->db, "moving the position", err);
     if (result == 0 && sqlite3_changes(task->db.handle) == 0) {
         result = err_set(
             err, ERR_FENCED, ERR_PROTOCOL,
@@ -203,7 +208,7 @@ static int move_position(struct connector_task *task, const struct sink_batch *b
             "for it",
             task->context->name, (int)task->context->task, task->context->topic, task->db.path, (long long)batch->from);
     }
-    sqlite3_finalize(statement);
+    sqlite3_reset(*statement);
     return result;
 }
 
@@ -220,16 +225,28 @@ static int write_rows(struct connector_task *task, size_t *bad, struct err *err)
     return 0;
 }
 
+/* A statement without parameters and rows. */
+static int run_prepared(struct connector_task *task, sqlite3_stmt **statement, const char *sql, const char *doing,
+                        struct err *err)
+{
+    if (!*statement && !(*statement = sqlite_db_prepare(&task->db, sql, doing, err))) {
+        return -1;
+    }
+    int result = sqlite3_step(*statement) == SQLITE_DONE ? 0 : sqlite_db_fail(&task->db, doing, err);
+    sqlite3_reset(*statement);
+    return result;
+}
+
 /* Rows go in one by one in their order, which is as fast here as sets are and needs no merging. */
 static int write_transaction(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
-    if (sqlite_db_run(&task->db, "BEGIN IMMEDIATE", "waiting for the lock to write", err) != 0 ||
+    if (run_prepared(task, &task->begin, "BEGIN IMMEDIATE", "waiting for the lock to write", err) != 0 ||
         move_position(task, batch, err) != 0 ||
         rows_read(&task->rows, &task->form, batch->records, batch->count, bad, err) != 0 ||
         write_rows(task, bad, err) != 0) {
         return -1;
     }
-    return sqlite_db_run(&task->db, "COMMIT", "committing rows", err);
+    return run_prepared(task, &task->commit, "COMMIT", "committing rows", err);
 }
 
 static int write_batch(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)

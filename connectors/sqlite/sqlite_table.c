@@ -340,8 +340,20 @@ static bool is_whole(struct slice number)
     return true;
 }
 
+/* The text stays where it is until the statement has run. */
 static int bind_text(sqlite3_stmt *statement, int at, struct slice text)
 {
+    return sqlite3_bind_text64(statement, at, (const char *)text.data, text.size, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+static int bind_string(struct sqlite_table *table, sqlite3_stmt *statement, int at, struct slice string)
+{
+    if (!json_has_escape(string)) {
+        return bind_text(statement, at, slice_of(string.data + 1, string.size - 2));
+    }
+    bytes_clear(&table->text);
+    json_decode_string(string, &table->text);
+    struct slice text = bytes_slice(&table->text);
     return sqlite3_bind_text64(statement, at, (const char *)text.data, text.size, SQLITE_TRANSIENT, SQLITE_UTF8);
 }
 
@@ -362,9 +374,7 @@ static int bind_field(struct sqlite_table *table, sqlite3_stmt *statement, int a
         json_number(field->text, &integer, &real);
         return is_whole(field->text) ? bind_text(statement, at, field->text) : sqlite3_bind_double(statement, at, real);
     case ROWS_STRING:
-        bytes_clear(&table->text);
-        json_decode_string(field->text, &table->text);
-        return bind_text(statement, at, bytes_slice(&table->text));
+        return bind_string(table, statement, at, field->text);
     case ROWS_NESTED:
         return bind_text(statement, at, field->text);
     }
