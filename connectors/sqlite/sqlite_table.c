@@ -12,7 +12,10 @@ static void forget_statements(struct sqlite_table *table)
 {
     for (size_t i = 0; i < table->statement_count; i++) {
         sqlite3_finalize(table->statements[i].statement);
-        bytes_free(&table->statements[i].form);
+        for (size_t j = 0; j < table->statements[i].count; j++) {
+            free(table->statements[i].names[j]);
+        }
+        free(table->statements[i].names);
     }
     table->statement_count = 0;
 }
@@ -253,6 +256,18 @@ static void write_statement(const struct sqlite_table *table, enum action action
     }
 }
 
+static void keep_statement(struct sqlite_table *table, enum action action, sqlite3_stmt *made)
+{
+    table->last = table->statement_count++;
+    struct sqlite_table_statement *kept = &table->statements[table->last];
+    *kept = (struct sqlite_table_statement){(int)action, table->field_count, NULL, made};
+    kept->names = memory_alloc(table->field_count * sizeof(*kept->names));
+    for (size_t i = 0; i < table->field_count; i++) {
+        struct slice name = table->fields[i]->name;
+        kept->names[i] = memory_format("%.*s", (int)name.size, (const char *)name.data);
+    }
+}
+
 static sqlite3_stmt *make_statement(struct sqlite_table *table, enum action action, struct err *err)
 {
     if (fit_columns(table, err) != 0) {
@@ -266,22 +281,35 @@ static sqlite3_stmt *make_statement(struct sqlite_table *table, enum action acti
     sqlite3_stmt *made = sqlite_db_prepare(table->db, bytes_text(&sql), "preparing to write the table", err);
     bytes_free(&sql);
     if (made) {
-        struct sqlite_table_statement *kept = &table->statements[table->statement_count++];
-        *kept = (struct sqlite_table_statement){.statement = made};
-        bytes_append_slice(&kept->form, bytes_slice(&table->form));
+        keep_statement(table, action, made);
     }
     return made;
 }
 
+/* Whether that statement does this to the columns that the fields name. */
+static bool has_form(const struct sqlite_table *table, const struct sqlite_table_statement *statement,
+                     enum action action)
+{
+    if (statement->action != (int)action || statement->count != table->field_count) {
+        return false;
+    }
+    for (size_t i = 0; i < statement->count; i++) {
+        if (!slice_equal(slice_text(statement->names[i]), table->fields[i]->name)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Mostly the one of the row before. */
 static sqlite3_stmt *find_statement(struct sqlite_table *table, enum action action, struct err *err)
 {
-    bytes_clear(&table->form);
-    bytes_append_byte(&table->form, (unsigned char)action);
-    for (size_t i = 0; i < table->field_count; i++) {
-        bytes_append_blob(&table->form, table->fields[i]->name);
+    if (table->last < table->statement_count && has_form(table, &table->statements[table->last], action)) {
+        return table->statements[table->last].statement;
     }
     for (size_t i = 0; i < table->statement_count; i++) {
-        if (slice_equal(bytes_slice(&table->statements[i].form), bytes_slice(&table->form))) {
+        if (has_form(table, &table->statements[i], action)) {
+            table->last = i;
             return table->statements[i].statement;
         }
     }
@@ -465,6 +493,5 @@ void sqlite_table_close(struct sqlite_table *table)
     forget_columns(table);
     free(table->columns);
     free(table->fields);
-    bytes_free(&table->form);
     bytes_free(&table->text);
 }

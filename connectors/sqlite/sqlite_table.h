@@ -14,7 +14,9 @@ enum sqlite_table_mode { SQLITE_TABLE_AUTO, SQLITE_TABLE_INSERT, SQLITE_TABLE_UP
 #define SQLITE_TABLE_STATEMENTS 32 /* kept at a time; records of a topic mostly have the same members */
 
 struct sqlite_table_statement {
-    struct bytes form; /* what it does and the names of its columns */
+    int action;   /* what it does */
+    size_t count; /* of its columns */
+    char **names;
     sqlite3_stmt *statement;
 };
 
@@ -30,10 +32,10 @@ struct sqlite_table {
     size_t column_capacity;
     struct sqlite_table_statement statements[SQLITE_TABLE_STATEMENTS];
     size_t statement_count;
+    size_t last;                      /* index of the one that ran last */
     const struct rows_field **fields; /* of the row being written that go into the statement */
     size_t field_count;
     size_t field_capacity;
-    struct bytes form;
     struct bytes text;
 };
 

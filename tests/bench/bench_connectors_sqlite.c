@@ -14,6 +14,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ROWS 400000
@@ -53,6 +54,31 @@ static void free_input(struct input *input)
 {
     bytes_free(&input->text);
     free(input->records);
+}
+
+/* Rows per second, first of new rows, then of changed ones. */
+struct rates {
+    double wall[2];
+    double cpu[2];
+};
+
+struct watch {
+    int64_t wall;
+    int64_t cpu;
+};
+
+static struct watch watch_now(void)
+{
+    struct timespec cpu;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    return (struct watch){clock_monotonic_ns(&CLOCK_SYSTEM), (int64_t)cpu.tv_sec * 1000000000 + cpu.tv_nsec};
+}
+
+static void note(struct rates *rates, int round, struct watch start)
+{
+    struct watch now = watch_now();
+    rates->wall[round] = ROWS * 1e9 / (double)(now.wall - start.wall);
+    rates->cpu[round] = ROWS * 1e9 / (double)(now.cpu - start.cpu);
 }
 
 static void check(int failed, const char *text)
@@ -97,7 +123,7 @@ static void bare_row(sqlite3 *db, sqlite3_stmt *upsert, const char *at)
     step(db, upsert);
 }
 
-static double run_bare(const char *path, const struct input *inputs, double *changed)
+static void run_bare(const char *path, const struct input *inputs, struct rates *rates)
 {
     sqlite3 *db = NULL;
     check(sqlite3_open(path, &db) != SQLITE_OK, "open");
@@ -108,9 +134,8 @@ static double run_bare(const char *path, const struct input *inputs, double *cha
     sqlite3_stmt *upsert = prepare(
         db, "INSERT INTO orders (id, customer, name, total, placed) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
             "SET customer = excluded.customer, name = excluded.name, total = excluded.total, placed = excluded.placed");
-    double seconds[2];
     for (int round = 0; round < 2; round++) {
-        int64_t start = clock_monotonic_ns(&CLOCK_SYSTEM);
+        struct watch start = watch_now();
         for (size_t i = 0; i < ROWS; i += BATCH) {
             step(db, begin);
             sqlite3_bind_int64(position, 1, (int64_t)(round * ROWS + i));
@@ -121,20 +146,18 @@ static double run_bare(const char *path, const struct input *inputs, double *cha
             }
             step(db, commit);
         }
-        seconds[round] = (double)(clock_monotonic_ns(&CLOCK_SYSTEM) - start) / 1e9;
+        note(rates, round, start);
     }
     sqlite3_finalize(begin);
     sqlite3_finalize(commit);
     sqlite3_finalize(position);
     sqlite3_finalize(upsert);
     sqlite3_close(db);
-    *changed = ROWS / seconds[1];
-    return ROWS / seconds[0];
 }
 
 /* ---- the sink ---- */
 
-static double run_sink(const char *path, const struct input *inputs, double *changed)
+static void run_sink(const char *path, const struct input *inputs, struct rates *rates)
 {
     struct err err;
     struct connector_task *task = NULL;
@@ -145,46 +168,44 @@ static double run_sink(const char *path, const struct input *inputs, double *cha
     option_set(sqlite_sink.options, options, "key", "id", &err);
     struct connector_context context = {.app = "bench", .name = "orders", .topic = "t", .tasks = 1, .options = options};
     check(sqlite_sink.open(&context, &task, &err), err.text);
-    double seconds[2];
     int64_t next = CONNECTOR_NO_OFFSET;
     for (int round = 0; round < 2; round++) {
-        int64_t start = clock_monotonic_ns(&CLOCK_SYSTEM);
+        struct watch start = watch_now();
         for (size_t i = 0; i < ROWS; i += BATCH) {
             size_t bad;
             struct sink_batch batch = {inputs[round].records + i, BATCH, next, (int64_t)(round * ROWS + i + BATCH)};
             check(sqlite_sink.write(task, &batch, &bad, &err), err.text);
             next = batch.to;
         }
-        seconds[round] = (double)(clock_monotonic_ns(&CLOCK_SYSTEM) - start) / 1e9;
+        note(rates, round, start);
     }
     sqlite_sink.close(task);
     option_free(sqlite_sink.options, options);
     free(options);
-    *changed = ROWS / seconds[1];
-    return ROWS / seconds[0];
 }
 
 /* ---- both ---- */
 
-typedef double run(const char *path, const struct input *inputs, double *changed);
+typedef void run(const char *path, const struct input *inputs, struct rates *rates);
 
-static double run_on_new_file(run *writer, const struct input *inputs, double *changed)
+static struct rates run_on_new_file(run *writer, const struct input *inputs)
 {
-    char path[300], command[320];
+    char path[300], name[320];
     sqlite3 *db = NULL;
+    struct rates rates;
     const char *parent = getenv("TMPDIR");
     snprintf(path, sizeof path, "%s/tidemill-bench-%ld.sqlite", parent ? parent : "/tmp", (long)getpid());
     check(sqlite3_open(path, &db) != SQLITE_OK, "open");
     run_sql(db,
             "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer INTEGER, name TEXT, total REAL, placed INTEGER)");
     sqlite3_close(db);
-    double fresh = writer(path, inputs, changed);
+    writer(path, inputs, &rates);
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     for (size_t i = 0; i < 3; i++) {
-        snprintf(command, sizeof command, "%s%s", path, suffixes[i]);
-        unlink(command);
+        snprintf(name, sizeof name, "%s%s", path, suffixes[i]);
+        unlink(name);
     }
-    return fresh;
+    return rates;
 }
 
 static int by_size(const void *a, const void *b)
@@ -199,22 +220,31 @@ static double median(double *values)
     return values[ROUNDS / 2];
 }
 
+static void report(const char *name, const struct rates *bare, const struct rates *sink, int round)
+{
+    double values[4][ROUNDS];
+    for (int i = 0; i < ROUNDS; i++) {
+        values[0][i] = sink[i].wall[round];
+        values[1][i] = bare[i].wall[round];
+        values[2][i] = sink[i].wall[round] / bare[i].wall[round];
+        values[3][i] = sink[i].cpu[round] / bare[i].cpu[round];
+    }
+    printf("%-27s %8.0f per s, bare client %8.0f per s, ratio %.2f, by processor time %.2f\n", name, median(values[0]),
+           median(values[1]), median(values[2]), median(values[3]));
+}
+
 int main(void)
 {
     struct input inputs[2] = {0};
-    double bare[2][ROUNDS], sink[2][ROUNDS];
+    struct rates bare[ROUNDS], sink[ROUNDS];
     make_input(&inputs[0], 0);
     make_input(&inputs[1], 1);
     for (int i = 0; i < ROUNDS; i++) {
-        bare[0][i] = run_on_new_file(run_bare, inputs, &bare[1][i]);
-        sink[0][i] = run_on_new_file(run_sink, inputs, &sink[1][i]);
+        bare[i] = run_on_new_file(run_bare, inputs);
+        sink[i] = run_on_new_file(run_sink, inputs);
     }
-    static const char *const names[] = {"upserts of new rows", "upserts of rows that exist"};
-    for (int i = 0; i < 2; i++) {
-        double bare_rate = median(bare[i]), sink_rate = median(sink[i]);
-        printf("%-27s %8.0f per s, bare client %8.0f per s, ratio %.2f\n", names[i], sink_rate, bare_rate,
-               sink_rate / bare_rate);
-    }
+    report("upserts of new rows", bare, sink, 0);
+    report("upserts of rows that exist", bare, sink, 1);
     free_input(&inputs[0]);
     free_input(&inputs[1]);
     return 0;
