@@ -110,7 +110,7 @@ static int open_driver(struct host *host, const struct bind_test *tests, struct 
                        int32_t partitions, struct err *err)
 {
     uint64_t before = limits_pause(&host->limits);
-    int result = program_open(path, tests->operators, &test->program, err);
+    int result = program_open(path, tests->operators, tests->connectors, &test->program, err);
     if (result == 0) {
         program_cover(test->program, tests->coverage);
         struct driver_config config = {.program = test->program, .stores = tests->stores, .partitions = partitions};
@@ -177,7 +177,7 @@ static int core_topology(lua_State *L)
     struct bytes text = {0};
     struct err err;
     uint64_t before = limits_pause(&host_of(L)->limits);
-    int result = program_open(path, tests_of(L)->operators, &program, &err);
+    int result = program_open(path, tests_of(L)->operators, tests_of(L)->connectors, &program, &err);
     if (result == 0) {
         result = describe(program, &text, &err);
         program_close(program);

@@ -15,6 +15,8 @@
 #include "scripts/pool.h"
 
 struct operator_table;
+struct connector_table;
+struct connector_use;
 struct json_members;
 struct coverage;
 
@@ -31,6 +33,7 @@ struct host_node {
 struct host {
     lua_State *L; /* the main coroutine */
     const struct operator_table *operators;
+    const struct connector_table *connectors; /* NULL: there are none */
     struct graph *graph;                 /* being built, then the instance's; NULL before tm.app */
     struct worker *worker;               /* NULL until bound */
     struct app_settings *settings;       /* NULL for a host that builds nothing */
@@ -55,6 +58,10 @@ struct host {
     size_t node_count;
     size_t node_capacity;
 
+    struct connector_use **uses; /* connectors of the script, in the order of their making */
+    size_t use_count;
+    size_t use_capacity;
+
     /* call.c: the error on its way to the entry */
     struct node *node;           /* whose code runs; NULL: none */
     const char *blamed;          /* the place of an error that the script's frames don't know; NULL: ask them */
@@ -75,6 +82,7 @@ static inline struct host *host_of(lua_State *L)
 struct host_config {
     const char *script; /* borrowed for the host's life */
     const struct operator_table *operators;
+    const struct connector_table *connectors; /* NULL: there are none */
     size_t memory_limit;       /* bytes; 0: none */
     int64_t callback_ms;       /* longest run of one callback (limits.h); 0: no limit */
     lua_CFunction test_module; /* pushes the module tidemill.test; NULL: it is not there */

@@ -58,7 +58,7 @@ static inline int pipeline_try_partitions(struct pipeline *pipeline, const char 
     *pipeline = (struct pipeline){0};
     log_configure(LOG_ERROR, false);
     pipeline_write(pipeline, script);
-    if (program_open(pipeline->path, &operators_all, &pipeline->program, &pipeline->err) ||
+    if (program_open(pipeline->path, &operators_all, NULL, &pipeline->program, &pipeline->err) ||
         program_override(pipeline->program, "callback_ms", "1h", &pipeline->err)) { /* slow machines */
         return -1;
     }

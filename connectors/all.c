@@ -1,0 +1,14 @@
+#include "connectors/all.h"
+
+#include "connectors/file/file.h"
+#include "connectors/postgres/postgres.h"
+#include "connectors/sqlite/sqlite.h"
+
+/* In the order of the reference page. */
+static const struct connector *const list[] = {
+    &file_connector,
+    &sqlite_connector,
+    &postgres_connector,
+};
+
+const struct connector_table connectors_all = {list, sizeof(list) / sizeof(list[0])};
