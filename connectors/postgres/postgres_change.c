@@ -77,6 +77,9 @@ struct postgres_table *postgres_change_define(struct postgres_changes *changes, 
     table->schema = schema.size > 0 ? copy_text(schema) : memory_copy_text("pg_catalog");
     table->name = copy_text(name);
     table->topic = keep_name(changes, memory_format("%s.%s", table->schema, table->name));
+    for (size_t i = 0; !table->wanted && i < changes->table_count; i++) {
+        table->wanted = changes->tables[i]->wanted && strcmp(changes->tables[i]->topic, table->topic) == 0;
+    }
     return table;
 }
 
@@ -264,9 +267,22 @@ struct rows_pair {
     struct envelope_row old, row, old_key, key;
 };
 
+/* The deletion of the old key (and its tombstone) names the new one, the creation, which is the last, the old one. */
+static void name_other_keys(struct postgres_piece *pieces, size_t count)
+{
+    struct postgres_piece *creation = &pieces[count - 1];
+    for (size_t i = 0; i < count; i++) {
+        const struct postgres_piece *other = i + 1 < count ? creation : &pieces[0];
+        pieces[i].header = i + 1 < count ? "__debezium.newkey" : "__debezium.oldkey";
+        pieces[i].other = other->key;
+        pieces[i].other_size = other->key_size;
+    }
+}
+
 static void write_change(struct postgres_changes *changes, const struct postgres_table *table, char op,
                          const struct postgres_origin *origin, const struct rows_pair *pair, bool moved)
 {
+    size_t first = changes->piece_count;
     if (op == 'd' || moved) {
         struct envelope event = {.op = 'd', .before = pair->old};
         write_event(changes, table, origin, &event, pair->old_key);
@@ -277,6 +293,9 @@ static void write_change(struct postgres_changes *changes, const struct postgres
             event.before = pair->old;
         }
         write_event(changes, table, origin, &event, pair->key);
+    }
+    if (moved) {
+        name_other_keys(&changes->pieces[first], changes->piece_count - first);
     }
 }
 
@@ -382,6 +401,10 @@ const struct record *postgres_change_list(struct postgres_changes *changes)
         changes->records = memory_grow(changes->records, changes->record_capacity, &changes->record_capacity,
                                        sizeof(*changes->records));
     }
+    while (changes->header_capacity < changes->piece_count) {
+        changes->headers = memory_grow(changes->headers, changes->header_capacity, &changes->header_capacity,
+                                       sizeof(*changes->headers));
+    }
     for (size_t i = 0; i < changes->piece_count; i++) {
         const struct postgres_piece *piece = &changes->pieces[i];
         const unsigned char *text = changes->text.data;
@@ -392,6 +415,11 @@ const struct record *postgres_change_list(struct postgres_changes *changes)
             .offset = -1,
             .topic = piece->topic,
         };
+        if (piece->header) {
+            changes->headers[i] =
+                (struct header){slice_text(piece->header), slice_of(text + piece->other, piece->other_size)};
+            changes->records[i].headers = (struct headers){&changes->headers[i], 1};
+        }
     }
     return changes->records;
 }
@@ -410,6 +438,7 @@ void postgres_change_free(struct postgres_changes *changes)
     free(changes->names);
     free(changes->pieces);
     free(changes->records);
+    free(changes->headers);
     free(changes->fields);
     bytes_free(&changes->text);
     *changes = (struct postgres_changes){0};

@@ -22,6 +22,7 @@ struct postgres_table {
     char *name;
     char *topic;   /* "schema.name" */
     char identity; /* as in struct pgoutput */
+    bool wanted;   /* the source reads it; a publication may have others */
     struct postgres_column *columns;
     size_t count;
     size_t capacity;
@@ -39,6 +40,8 @@ struct postgres_origin {
 struct postgres_piece {
     size_t key, key_size;     /* key_size 0: no key */
     size_t value, value_size; /* value_size 0: a tombstone */
+    const char *header;       /* NULL: none; its value is the other key of a row whose key was changed */
+    size_t other, other_size;
     int64_t time_ms;
     const char *topic;
 };
@@ -54,18 +57,21 @@ struct postgres_changes { /* starts as zeroes */
     size_t piece_count, piece_capacity;
     struct record *records;
     size_t record_capacity;
+    struct header *headers; /* one for each record that has any */
+    size_t header_capacity;
     struct envelope_field *fields;
     size_t field_capacity;
 };
 
-/* The table of that oid, emptied of its columns and named anew; made when it is not known. */
+/* The table of that oid, emptied of its columns and named anew; made when it is not known, and wanted then when it has
+ * the name of one that is. */
 struct postgres_table *postgres_change_define(struct postgres_changes *changes, uint32_t oid, struct slice schema,
                                               struct slice name, char identity);
 void postgres_change_add_column(struct postgres_table *table, struct slice name, uint32_t type, bool key);
 struct postgres_table *postgres_change_table(const struct postgres_changes *changes, uint32_t oid); /* or NULL */
 
-/* One event each; op c, u, d, r, t. An update that changes the key is a delete of the old one and a creation.
- * ERR_FATAL: the row does not fit the table. */
+/* One event each; op c, u, d, r, t. An update that changes the key is a delete of the old one with the header
+ * __debezium.newkey and a creation with __debezium.oldkey. ERR_FATAL: the row does not fit the table. */
 int postgres_change_add(struct postgres_changes *changes, const struct postgres_table *table, char op,
                         const struct postgres_origin *origin, const struct pgoutput *message, struct err *err);
 /* A line of COPY's text format without its end; `row` is scratch. */

@@ -41,6 +41,9 @@ static bool read_position(struct slice text, struct postgres_slot_position *posi
         !json_number(value, &position->events, &real) || position->events < 0) {
         return false;
     }
+    if (json_member(text, slice_text("timeline"), &value) && json_type(value) == JSON_NUMBER) {
+        json_number(value, &position->timeline, &real);
+    }
     position->running = strcmp(phase, "running") == 0;
     return position->events == 0 || lsn_member(text, "commit", &position->commit);
 }
@@ -76,6 +79,8 @@ void postgres_slot_write_position(const struct postgres_slot_position *position,
     json_text(&writer, position->running ? "running" : "done");
     json_name(&writer, slice_text("system"));
     json_text(&writer, position->system);
+    json_name(&writer, slice_text("timeline"));
+    json_integer(&writer, position->timeline);
     json_end_object(&writer);
 }
 
@@ -164,7 +169,9 @@ int postgres_slot_identify(PGconn *stream, struct postgres_slot_position *positi
         return -1;
     }
     char system[POSTGRES_SLOT_SYSTEM_SIZE];
-    snprintf(system, sizeof(system), "%s", PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
+    bool known = PQntuples(result) > 0;
+    snprintf(system, sizeof(system), "%s", known ? PQgetvalue(result, 0, 0) : "");
+    int64_t timeline = known ? strtoll(PQgetvalue(result, 0, 1), NULL, 10) : 0;
     PQclear(result);
     if (position->system[0] != '\0' && strcmp(position->system, system) != 0) {
         return err_set(err, ERR_FATAL, ERR_CONFIG,
@@ -172,16 +179,26 @@ int postgres_slot_identify(PGconn *stream, struct postgres_slot_position *positi
                        "lost or doubled. Name the right server, or reset the source's position for a new snapshot.",
                        position->system, system);
     }
+    if (position->timeline != 0 && position->timeline != timeline) {
+        return err_set(
+            err, ERR_FATAL, ERR_CONFIG,
+            "The stored position is of the server's timeline %lld, and the server is on timeline %lld now: a "
+            "standby was promoted or a backup restored, and changes may be missing. Reset the source's "
+            "position for a new snapshot; if nothing was lost, set the position's timeline to %lld.",
+            (long long)position->timeline, (long long)timeline, (long long)timeline);
+    }
     memcpy(position->system, system, sizeof(system));
+    position->timeline = timeline;
     return 0;
 }
 
 int postgres_slot_check(const char *slot, const struct postgres_slot_state *state,
-                        const struct postgres_slot_position *position, struct err *err)
+                        const struct postgres_slot_position *position, uint64_t end, struct err *err)
 {
-    char stored[PGOUTPUT_LSN_SIZE], confirmed[PGOUTPUT_LSN_SIZE];
+    char stored[PGOUTPUT_LSN_SIZE], confirmed[PGOUTPUT_LSN_SIZE], last[PGOUTPUT_LSN_SIZE];
     pgoutput_format_lsn(position->lsn, stored);
     pgoutput_format_lsn(state->confirmed, confirmed);
+    pgoutput_format_lsn(end, last);
     if (!state->exists || state->lost) {
         return err_set(err, ERR_FATAL, ERR_CONFIG,
                        "The replication slot %s %s: the changes after %s are gone. Reset the source's position, and it "
@@ -193,6 +210,13 @@ int postgres_slot_check(const char *slot, const struct postgres_slot_state *stat
                        "The replication slot %s was moved to %s by somebody else, and the stored position is %s: the "
                        "changes between them are gone. Reset the source's position, and it begins with a new snapshot.",
                        slot, confirmed, stored);
+    }
+    if (end < position->lsn) {
+        return err_set(
+            err, ERR_FATAL, ERR_CONFIG,
+            "The server's log ends at %s, before the stored position %s: the server was set back to an older "
+            "state. Reset the source's position, and it begins with a new snapshot.",
+            last, stored);
     }
     return 0;
 }
@@ -231,16 +255,21 @@ static int create_publication(PGconn *control, const char *publication, const st
     return result;
 }
 
-/* The tables that the publication lacks, with commas between. */
-static PGresult *missing_tables(PGconn *control, const char *publication, const struct option_list *tables,
+/* Whether it is there; the tables that it lacks; those without a replica identity. With commas between. */
+#define TABLES_SQL                                                                                                     \
+    "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1), string_agg(c.oid::regclass::text, ', ') FILTER "   \
+    "(WHERE NOT EXISTS (SELECT FROM pg_publication_tables p WHERE p.pubname = $1 AND p.schemaname = n.nspname AND "    \
+    "p.tablename = c.relname)), string_agg(c.oid::regclass::text, ', ') FILTER (WHERE c.relreplident = 'n' OR "        \
+    "c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)) "       \
+    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (ARRAY["
+
+static PGresult *look_at_tables(PGconn *control, const char *publication, const struct option_list *tables,
                                 struct err *err)
 {
     struct bytes sql = {0};
-    bytes_append_text(&sql, "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1), "
-                            "string_agg(t.oid::regclass::text, ', ') FROM unnest(ARRAY[");
+    bytes_append_text(&sql, TABLES_SQL);
     list_tables(&sql, tables, true);
-    bytes_append_text(&sql, "]::oid[]) AS t(oid) WHERE NOT EXISTS (SELECT FROM pg_publication_tables p WHERE p.pubname "
-                            "= $1 AND format('%I.%I', p.schemaname, p.tablename)::regclass = t.oid)");
+    bytes_append_text(&sql, "]::oid[])");
     PGresult *result = postgres_connection_query_params(control, bytes_text(&sql), 1, &publication,
                                                         "looking for the publication", err);
     bytes_free(&sql);
@@ -249,18 +278,26 @@ static PGresult *missing_tables(PGconn *control, const char *publication, const 
 
 int postgres_slot_publish(PGconn *control, const char *publication, const struct option_list *tables, struct err *err)
 {
-    PGresult *result = missing_tables(control, publication, tables, err);
+    PGresult *result = look_at_tables(control, publication, tables, err);
     if (!result) {
         return -1;
     }
     int outcome = 0;
-    if (PQgetvalue(result, 0, 0)[0] != 't') {
-        outcome = create_publication(control, publication, tables, err);
-    } else if (!PQgetisnull(result, 0, 1)) {
+    bool exists = PQgetvalue(result, 0, 0)[0] == 't';
+    if (exists && !PQgetisnull(result, 0, 1)) {
         outcome = err_set(err, ERR_FATAL, ERR_CONFIG,
                           "The publication %s lacks tables of the source; run: ALTER PUBLICATION \"%s\" ADD TABLE %s; "
                           "(rows that are in them already are not read then).",
                           publication, publication, PQgetvalue(result, 0, 1));
+    } else if (!exists && !PQgetisnull(result, 0, 2)) {
+        outcome =
+            err_set(err, ERR_FATAL, ERR_CONFIG,
+                    "No primary key and no other replica identity: %s. Published so, UPDATE and DELETE on it would "
+                    "fail: add a primary key, or run ALTER TABLE .. REPLICA IDENTITY FULL; or, when rows are only "
+                    "inserted, create the publication \"%s\" yourself.",
+                    PQgetvalue(result, 0, 2), publication);
+    } else if (!exists) {
+        outcome = create_publication(control, publication, tables, err);
     }
     PQclear(result);
     return outcome;

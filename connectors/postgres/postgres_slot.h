@@ -17,6 +17,7 @@ struct postgres_slot_position {
     int64_t events;
     bool running; /* the snapshot is under way: it begins anew */
     char system[POSTGRES_SLOT_SYSTEM_SIZE];
+    int64_t timeline; /* of the server's log; 0: not known */
 };
 
 /* ERR_FATAL: it is no position of this source. */
@@ -34,12 +35,13 @@ int postgres_slot_drop(PGconn *control, const char *slot, struct err *err);
 /* Creates the slot; *lsn is where the stream begins, `snapshot` (of `size` bytes) the name of the exported snapshot. */
 int postgres_slot_create(const struct connector_context *context, PGconn *stream, const char *slot, uint64_t *lsn,
                          char *snapshot, size_t size, struct err *err);
-/* The server's own number; ERR_FATAL: the position is of another server. */
+/* The server's own number and timeline; ERR_FATAL: the position is of another one. */
 int postgres_slot_identify(PGconn *stream, struct postgres_slot_position *position, struct err *err);
-/* ERR_FATAL: what the position needs is not there any more. */
+/* ERR_FATAL: what the position needs is not there any more. `end`: of the server's log. */
 int postgres_slot_check(const char *slot, const struct postgres_slot_state *state,
-                        const struct postgres_slot_position *position, struct err *err);
-/* Creates the publication of these tables, or looks whether the one there has them all. */
+                        const struct postgres_slot_position *position, uint64_t end, struct err *err);
+/* Creates the publication of these tables, or looks whether the one there has them all. ERR_FATAL: it has not, or a
+ * table has no replica identity, and publishing it would make its UPDATE and DELETE fail. */
 int postgres_slot_publish(PGconn *control, const char *publication, const struct option_list *tables, struct err *err);
 
 #endif

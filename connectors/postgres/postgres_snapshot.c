@@ -5,6 +5,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static struct slice cell(const PGresult *result, int row, int column)
+{
+    return slice_of(PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column));
+}
+
+static uint32_t oid_cell(const PGresult *result, int row, int column)
+{
+    return (uint32_t)strtoul(PQgetvalue(result, row, column), NULL, 10);
+}
+
+static int look_at(struct postgres_snapshot *snapshot, const char *name, struct err *err)
+{
+    PGresult *result = postgres_connection_query_params(
+        snapshot->connection,
+        "SELECT has_table_privilege(c.oid, 'SELECT'), current_user, c.oid, n.nspname, c.relname, c.relkind FROM "
+        "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass",
+        1, &name, "looking at a table", err);
+    if (!result) {
+        return -1;
+    }
+    int outcome = 0;
+    if (PQntuples(result) != 1 || !strchr("rp", PQgetvalue(result, 0, 5)[0])) {
+        outcome = err_set(err, ERR_FATAL, ERR_CONFIG, "%s is no table: only changes of tables can be read.", name);
+    } else if (PQgetvalue(result, 0, 0)[0] != 't') {
+        outcome = err_set(err, ERR_FATAL, ERR_AUTH, "The user may not read %s; run: GRANT SELECT ON %s TO \"%s\";",
+                          name, name, PQgetvalue(result, 0, 1));
+    } else {
+        postgres_change_define(snapshot->changes, oid_cell(result, 0, 2), cell(result, 0, 3), cell(result, 0, 4), 'd')
+            ->wanted = true;
+    }
+    PQclear(result);
+    return outcome;
+}
+
+int postgres_snapshot_look(struct postgres_snapshot *snapshot, struct err *err)
+{
+    int outcome = 0;
+    for (size_t i = 0; outcome == 0 && i < snapshot->tables->count; i++) {
+        struct bytes name = {0};
+        postgres_connection_quote_table(&name, snapshot->tables->items[i]);
+        outcome = look_at(snapshot, bytes_text(&name), err);
+        bytes_free(&name);
+    }
+    return outcome;
+}
+
 int postgres_snapshot_begin(struct postgres_snapshot *snapshot, const char *name, uint64_t lsn, struct err *err)
 {
     struct bytes sql = {0};
@@ -19,27 +65,6 @@ int postgres_snapshot_begin(struct postgres_snapshot *snapshot, const char *name
     return outcome;
 }
 
-int postgres_snapshot_look(PGconn *connection, const struct option_list *tables, struct err *err)
-{
-    int outcome = 0;
-    for (size_t i = 0; outcome == 0 && i < tables->count; i++) {
-        struct bytes name = {0};
-        postgres_connection_quote_table(&name, tables->items[i]);
-        const char *text = bytes_text(&name);
-        PGresult *result = postgres_connection_query_params(
-            connection, "SELECT has_table_privilege($1::regclass, 'SELECT'), current_user", 1, &text,
-            "looking at a table", err);
-        outcome = result ? 0 : -1;
-        if (result && PQgetvalue(result, 0, 0)[0] != 't') {
-            outcome = err_set(err, ERR_FATAL, ERR_AUTH, "The user may not read %s; run: GRANT SELECT ON %s TO \"%s\";",
-                              text, text, PQgetvalue(result, 0, 1));
-        }
-        PQclear(result);
-        bytes_free(&name);
-    }
-    return outcome;
-}
-
 /* ---- one table ---- */
 
 /* The columns as the stream will have them: without generated ones, keys as the replica identity says. */
@@ -50,16 +75,6 @@ int postgres_snapshot_look(PGconn *connection, const struct option_list *tables,
     "AND NOT a.attisdropped AND a.attgenerated = '' LEFT JOIN pg_index i ON i.indrelid = c.oid "                       \
     "AND CASE WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END "                                \
     "WHERE c.oid = $1::regclass ORDER BY a.attnum"
-
-static struct slice cell(const PGresult *result, int row, int column)
-{
-    return slice_of(PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column));
-}
-
-static uint32_t oid_cell(const PGresult *result, int row, int column)
-{
-    return (uint32_t)strtoul(PQgetvalue(result, row, column), NULL, 10);
-}
 
 static void define_table(struct postgres_snapshot *snapshot, const PGresult *result)
 {

@@ -21,8 +21,8 @@ struct postgres_snapshot { /* starts as zeroes with its connection, changes, tab
     struct bytes decoded;
 };
 
-/* Whether every table is there and may be read: ERR_FATAL. */
-int postgres_snapshot_look(PGconn *connection, const struct option_list *tables, struct err *err);
+/* Makes the tables known as wanted. ERR_FATAL: one is not there or may not be read. */
+int postgres_snapshot_look(struct postgres_snapshot *snapshot, struct err *err);
 /* Begins with the exported snapshot `name` of the slot whose stream begins at `lsn`. */
 int postgres_snapshot_begin(struct postgres_snapshot *snapshot, const char *name, uint64_t lsn, struct err *err);
 /* Takes one row or goes on with the next table; *waits: nothing has come yet; *done: that was the last one. */

@@ -112,12 +112,27 @@ static int open_new(struct connector_task *task, const struct postgres_slot_stat
     return never ? 0 : postgres_snapshot_begin(&task->snapshot, name, *lsn, err);
 }
 
+/* The database itself let the user in. */
+static int refused_replication(const struct connector_task *task, struct err *err)
+{
+    char *reason = memory_copy_text(err->text);
+    err_set(err, ERR_FATAL, ERR_AUTH,
+            "The user %s may not open a replication stream; run: ALTER ROLE \"%s\" REPLICATION; (or look into "
+            "pg_hba.conf). %s",
+            PQuser(task->control), PQuser(task->control), reason);
+    free(reason);
+    return -1;
+}
+
 static int connect_both(struct connector_task *task, struct err *err)
 {
     task->control = postgres_connection_open(task->context, task->options->url, false, err);
-    task->replication = task->control ? postgres_connection_open(task->context, task->options->url, true, err) : NULL;
-    if (!task->replication) {
+    if (!task->control) {
         return -1;
+    }
+    task->replication = postgres_connection_open(task->context, task->options->url, true, err);
+    if (!task->replication) {
+        return err->code == ERR_AUTH ? refused_replication(task, err) : -1;
     }
     const char *settings = "SET bytea_output = 'hex'; SET extra_float_digits = 1; SET IntervalStyle = 'postgres'";
     const char *database = PQdb(task->control);
@@ -143,14 +158,14 @@ static int open_task(struct connector_task *task, struct slice position, struct 
     bool known = !slice_is_null(position);
     if ((known && postgres_slot_read_position(position, at, err)) || connect_both(task, err) ||
         read_server(task, err) || postgres_slot_identify(task->replication, at, err) ||
-        postgres_snapshot_look(task->control, &task->options->tables, err) ||
+        postgres_snapshot_look(&task->snapshot, err) ||
         postgres_slot_publish(task->control, task->publication, &task->options->tables, err) ||
         postgres_slot_look(task->control, task->slot, &state, err)) {
         return -1;
     }
     task->phase = PHASE_START;
     if (known && !at->running) {
-        return postgres_slot_check(task->slot, &state, at, err);
+        return postgres_slot_check(task->slot, &state, at, task->target, err);
     }
     return open_new(task, &state, err);
 }

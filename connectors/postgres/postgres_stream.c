@@ -61,7 +61,7 @@ void postgres_stream_free(struct postgres_stream *stream)
 
 /* ---- messages ---- */
 
-/* With the whole row as its identity a table marks every column: the catalog knows the primary key. */
+/* With the whole row as its identity a table marks every column, with none no column: the catalog knows the key. */
 static int find_key(struct postgres_stream *stream, struct postgres_table *table, struct err *err)
 {
     char oid[16];
@@ -91,7 +91,7 @@ static int on_relation(struct postgres_stream *stream, struct err *err)
         const struct pgoutput_column *column = &message->columns[i];
         postgres_change_add_column(table, column->name, column->type, column->key);
     }
-    return message->identity == 'f' ? find_key(stream, table, err) : 0;
+    return message->identity == 'f' || message->identity == 'n' ? find_key(stream, table, err) : 0;
 }
 
 /* What an update did not touch stands in the old row when that is sent whole. */
@@ -110,6 +110,9 @@ static int add_change(struct postgres_stream *stream, uint32_t relation, char op
     if (!table) {
         return err_set(err, ERR_FATAL, ERR_PROTOCOL, "PostgreSQL sent a change of an unknown table, number %u.",
                        relation);
+    }
+    if (!table->wanted) {
+        return 0;
     }
     if (op == 'u') {
         fill_unchanged(&stream->message);

@@ -1,9 +1,8 @@
 /* Changes of PostgreSQL through the source, beside a bare client that takes the same stream and counts its messages.
  *
  * A transaction of 1M rows, then a backlog of one-row transactions, each read in turns from the same position of the
- * same slot; the clock runs from the first event, since the server looks through its log before that. Needs a server:
- *     TIDEMILL_TEST_POSTGRES_OPTIONS="-c max_wal_size=4GB" tests/support/with_postgres.sh build/tests/bench_connectors_postgres_source
- * Arguments: rows, transactions, rounds.
+ * same slot; the clock runs from the first event, since the server looks through its log before that.
+ * Arguments: rows, transactions, rounds. TIDEMILL_TEST_POSTGRES: the server's URL, as run.sh gives it.
  */
 #include "base/clock.h"
 #include "connectors/postgres/pgoutput.h"
