@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "engine/connector.h"
 #include "scripts/bind_app.h"
 #include "scripts/codec.h"
 #include "scripts/operator.h"
