@@ -233,7 +233,7 @@ PGconn *postgres_connection_open(const struct connector_context *context, const 
     PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
     if (postgres_connection_run(connection,
                                 "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET TimeZone = 'UTC'; "
-                                "SET DateStyle = 'ISO'; SET client_min_messages = warning; "
+                                "SET DateStyle = 'ISO'; SET client_min_messages = error; "
                                 "SET standard_conforming_strings = on",
                                 "settings of the connection", err)) {
         PQfinish(connection);

@@ -1,7 +1,8 @@
 #include "connectors/postgres/postgres_sink.h"
 
 #include "base/memory.h"
-#include "connectors/postgres/postgres_write.h"
+#include "connectors/postgres/postgres_copy.h"
+#include "connectors/postgres/postgres_position.h"
 
 #include <stdlib.h>
 
@@ -50,10 +51,11 @@ struct connector_task {
     const struct connector_context *context;
     const struct postgres_sink_options *options;
     PGconn *connection;
+    struct postgres_position position;
     struct postgres_table table;
     bool table_known; /* false: the catalog is read before the next write */
+    struct postgres_writer writer;
     struct rows rows;
-    char number[16]; /* the task's, as a parameter */
 };
 
 static int validate(const void *given, struct err *err)
@@ -72,66 +74,6 @@ static int validate(const void *given, struct err *err)
                        modes[options->mode]);
     }
     return postgres_connection_check_url(options->url, err);
-}
-
-/* ---- positions ---- */
-
-#define OFFSETS_DDL                                                                                                    \
-    "CREATE TABLE IF NOT EXISTS " POSTGRES_SINK_OFFSETS                                                                \
-    " (app text, name text, topic text, task int, next bigint NOT NULL, PRIMARY KEY (app, name, topic, task))"
-
-/* Tasks that start together take turns, since CREATE TABLE IF NOT EXISTS alone fails when two do it at once. Who may
- * not create tables finds the one that an administrator made. */
-static int make_offsets(PGconn *connection, struct err *err)
-{
-    PGresult *result = postgres_connection_query(connection, "SELECT to_regclass('" POSTGRES_SINK_OFFSETS "') IS NULL",
-                                                 "looking for the table " POSTGRES_SINK_OFFSETS, err);
-    bool missing = result && PQgetvalue(result, 0, 0)[0] == 't';
-    PQclear(result);
-    if (!missing) {
-        return result ? 0 : -1;
-    }
-    return postgres_connection_run(
-        connection,
-        "BEGIN; SELECT pg_advisory_xact_lock(hashtext('" POSTGRES_SINK_OFFSETS "')); " OFFSETS_DDL "; COMMIT",
-        "making the table " POSTGRES_SINK_OFFSETS " (an administrator may run: " OFFSETS_DDL ")", err);
-}
-
-static int position(struct connector_task *task, int64_t *next, struct err *err)
-{
-    const char *values[] = {task->context->app, task->context->name, task->context->topic, task->number};
-    PGresult *result = postgres_connection_query_params(task->connection,
-                                                        "SELECT next FROM " POSTGRES_SINK_OFFSETS
-                                                        " WHERE app = $1 AND name = $2 AND topic = $3 AND task = $4",
-                                                        4, values, "reading the position", err);
-    *next = PQntuples(result) > 0 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : CONNECTOR_NO_OFFSET;
-    PQclear(result);
-    return result ? 0 : -1;
-}
-
-/* Compares and sets: whoever writes with an old position changes no row. */
-static int move_position(struct connector_task *task, const struct sink_batch *batch, struct err *err)
-{
-    char from[24], to[24];
-    bool first = batch->from == CONNECTOR_NO_OFFSET;
-    snprintf(from, sizeof(from), "%lld", (long long)batch->from);
-    snprintf(to, sizeof(to), "%lld", (long long)batch->to);
-    const char *values[] = {task->context->app, task->context->name, task->context->topic, task->number, to, from};
-    const char *sql = first ? "INSERT INTO " POSTGRES_SINK_OFFSETS
-                              " (app, name, topic, task, next) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"
-                            : "UPDATE " POSTGRES_SINK_OFFSETS
-                              " SET next = $5 WHERE app = $1 AND name = $2 AND topic = $3 AND task = $4 AND next = $6";
-    PGresult *result =
-        postgres_connection_query_params(task->connection, sql, first ? 5 : 6, values, "moving the position", err);
-    bool moved = result && strcmp(PQcmdTuples(result), "1") == 0;
-    PQclear(result);
-    if (result && !moved) {
-        return err_set(err, ERR_FENCED, ERR_PROTOCOL,
-                       "The position of sink %s, task %s, in table " POSTGRES_SINK_OFFSETS
-                       " is not %s any more: another process writes for it",
-                       task->context->name, task->number, first ? "empty" : from);
-    }
-    return result ? 0 : -1;
 }
 
 /* ---- rows ---- */
@@ -165,46 +107,30 @@ static int load_table(struct connector_task *task, struct err *err)
                        "Table %s has no primary key: name the columns of a unique index with `key`, or use mode insert",
                        task->options->table);
     }
+    const struct postgres_target target = {task->options->table, &task->table, key_columns(task)};
+    postgres_write_target(&task->writer, &target, task->options->auto_evolve || task->options->auto_create);
     task->table_known = true;
     return 0;
+}
+
+/* Whether the table has to be made or widened before these rows. */
+static bool must_extend(const struct connector_task *task)
+{
+    return task->rows.count > 0 && (!task->table.exists || task->options->auto_evolve) &&
+           postgres_table_lacks(&task->table, &task->rows);
 }
 
 /* Once more when another task was first to make the table, maybe with fewer columns. */
 static int extend_table(struct connector_task *task, struct err *err)
 {
-    bool changed = task->rows.count > 0;
-    while (changed && (!task->table.exists || task->options->auto_evolve)) {
+    while (must_extend(task)) {
         if (postgres_table_extend(&task->table, task->connection, task->options->table, &task->rows,
-                                  key_columns(task)->count, &changed, err) ||
-            (changed && load_table(task, err))) {
+                                  key_columns(task)->count, err) ||
+            load_table(task, err)) {
             return -1;
         }
     }
     return 0;
-}
-
-static int write_rows(struct connector_task *task, size_t *bad, struct err *err)
-{
-    const struct postgres_write write = {
-        .connection = task->connection,
-        .table_name = task->options->table,
-        .table = &task->table,
-        .key = key_columns(task),
-        .rows = &task->rows,
-        .skip_null = task->options->auto_evolve || task->options->auto_create,
-        .bad = bad,
-    };
-    if (task->rows.count == 0) {
-        return 0;
-    }
-    if (task->options->mode == POSTGRES_SINK_INSERT) {
-        return postgres_write_copy(&write, err);
-    }
-    if (postgres_write_delete(&write, err)) {
-        return -1;
-    }
-    return task->options->mode == POSTGRES_SINK_UPDATE ? postgres_write_update(&write, err)
-                                                       : postgres_write_upsert(&write, err);
 }
 
 static int read_rows(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
@@ -219,32 +145,90 @@ static int read_rows(struct connector_task *task, const struct sink_batch *batch
     return 0;
 }
 
+/* ---- transactions ---- */
+
+static const struct postgres_parameters no_parameters = {0};
+static const char beginning[] = "beginning a transaction";
+
+static int send_begin(struct connector_task *task, const struct sink_batch *batch, struct err *err)
+{
+    struct postgres_pipeline *pipeline = &task->writer.pipeline;
+    if (postgres_pipeline_begin(pipeline, err) ||
+        postgres_pipeline_send(pipeline, "BEGIN", &no_parameters, beginning, err) ||
+        postgres_position_send(&task->position, pipeline, batch->from, batch->to, err)) {
+        return -1;
+    }
+    return postgres_pipeline_flush(pipeline, err);
+}
+
+/* Waits for what was sent. That the position is not the expected one counts more than what is wrong with a record. */
+static int end_pipeline(struct connector_task *task, const struct sink_batch *batch, struct err *err)
+{
+    const char *failed;
+    if (postgres_pipeline_end(&task->writer.pipeline, &failed, err) == 0) {
+        return 0;
+    }
+    return postgres_position_explain(&task->position, batch->from, failed, err);
+}
+
+static int append_rows(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
+{
+    return end_pipeline(task, batch, err) || postgres_copy_rows(&task->writer, &task->rows, bad, err) ||
+                   postgres_connection_run(task->connection, "COMMIT", "committing", err)
+               ? -1
+               : 0;
+}
+
+static int change_rows(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
+{
+    struct postgres_writer *writer = &task->writer;
+    bool update = task->options->mode == POSTGRES_SINK_UPDATE;
+    if (postgres_write_delete(writer, &task->rows, bad, err) ||
+        (update ? postgres_write_update : postgres_write_upsert)(writer, &task->rows, bad, err) ||
+        postgres_pipeline_send(&writer->pipeline, "COMMIT", &no_parameters, "committing", err)) {
+        return -1;
+    }
+    return end_pipeline(task, batch, err);
+}
+
 static int write_in_transaction(struct connector_task *task, const struct sink_batch *batch, size_t *bad,
                                 struct err *err)
 {
-    if (!task->table_known && load_table(task, err)) {
+    if ((!task->table_known && load_table(task, err)) || send_begin(task, batch, err) ||
+        read_rows(task, batch, bad, err)) {
         return -1;
     }
-    if (move_position(task, batch, err) || read_rows(task, batch, bad, err) || extend_table(task, err)) {
-        return -1;
+    if (must_extend(task)) { /* statements that depend on each other: not in a pipeline */
+        if (end_pipeline(task, batch, err) || extend_table(task, err) ||
+            postgres_pipeline_begin(&task->writer.pipeline, err)) {
+            return -1;
+        }
     }
-    return write_rows(task, bad, err);
+    return (task->options->mode == POSTGRES_SINK_INSERT ? append_rows : change_rows)(task, batch, bad, err);
 }
 
-/* The table may be as it was before, or the connection lost: the catalog is read again. */
-static void roll_back(struct connector_task *task)
+/* Ends what was begun. What the server found before a bad record was noticed here counts: it may be worse. The table
+ * may be as it was before, so the catalog is read again. */
+static void roll_back(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
-    PQclear(PQexec(task->connection, "ROLLBACK"));
+    struct err earlier;
+    if (task->writer.pipeline.open && end_pipeline(task, batch, &earlier)) {
+        *err = earlier;
+        *bad = SINK_BAD_UNKNOWN;
+    }
+    if (PQtransactionStatus(task->connection) != PQTRANS_IDLE) {
+        PQclear(PQexec(task->connection, "ROLLBACK"));
+    }
+    PQclear(PQexec(task->connection, "DEALLOCATE ALL"));
+    postgres_pipeline_forget(&task->writer.pipeline);
     task->table_known = false;
 }
 
 static int try_batch(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
     *bad = SINK_BAD_UNKNOWN;
-    if (postgres_connection_run(task->connection, "BEGIN", "beginning a transaction", err) ||
-        write_in_transaction(task, batch, bad, err) ||
-        postgres_connection_run(task->connection, "COMMIT", "committing", err)) {
-        roll_back(task);
+    if (write_in_transaction(task, batch, bad, err)) {
+        roll_back(task, batch, bad, err);
         return -1;
     }
     return 0;
@@ -266,9 +250,15 @@ static int write_batch(struct connector_task *task, const struct sink_batch *bat
 static void close_task(struct connector_task *task)
 {
     PQfinish(task->connection);
+    postgres_write_free(&task->writer);
     postgres_table_free(&task->table);
     rows_free(&task->rows);
     free(task);
+}
+
+static int position(struct connector_task *task, int64_t *next, struct err *err)
+{
+    return postgres_position_read(&task->position, task->connection, next, err);
 }
 
 static int open_task(const struct connector_context *context, struct connector_task **task, struct err *err)
@@ -276,9 +266,10 @@ static int open_task(const struct connector_context *context, struct connector_t
     struct connector_task *made = memory_alloc(sizeof(*made));
     made->context = context;
     made->options = context->options;
-    snprintf(made->number, sizeof(made->number), "%d", (int)context->task);
     made->connection = postgres_connection_open(context, made->options->url, false, err);
-    if (!made->connection || make_offsets(made->connection, err) || load_table(made, err)) {
+    made->writer.pipeline.connection = made->connection;
+    postgres_position_init(&made->position, context);
+    if (!made->connection || postgres_position_make_table(made->connection, err) || load_table(made, err)) {
         close_task(made);
         return -1;
     }
@@ -343,16 +334,17 @@ static int check_sink(const struct connector_context *context, const struct conn
         return -1;
     }
     PGresult *result = postgres_connection_query(task.connection,
-                                                 "SELECT to_regclass('" POSTGRES_SINK_OFFSETS "') IS NOT NULL,"
+                                                 "SELECT to_regclass('" POSTGRES_POSITION_TABLE "') IS NOT NULL,"
                                                  " coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)",
-                                                 "looking for the table " POSTGRES_SINK_OFFSETS, err);
+                                                 "looking for the table " POSTGRES_POSITION_TABLE, err);
     if (result && PQgetvalue(result, 0, 0)[0] == 'f' && PQgetvalue(result, 0, 1)[0] == 'f') {
-        say(check, FINDING_BAD, "The table " POSTGRES_SINK_OFFSETS " is missing, and the user may not create it.");
-        check->statement(check->self, OFFSETS_DDL);
+        say(check, FINDING_BAD, "The table " POSTGRES_POSITION_TABLE " is missing, and the user may not create it.");
+        check->statement(check->self, POSTGRES_POSITION_DDL);
     }
     int status = result ? check_table(&task, check, err) : -1;
     PQclear(result);
     PQfinish(task.connection);
+    postgres_write_free(&task.writer);
     postgres_table_free(&task.table);
     return status;
 }

@@ -7,9 +7,6 @@
 
 #include "engine/connector.h"
 
-/* Positions of all sinks that write into a database: one row per (app, name, topic, task). */
-#define POSTGRES_SINK_OFFSETS "_tidemill_offsets"
-
 enum postgres_sink_mode { POSTGRES_SINK_INSERT, POSTGRES_SINK_UPSERT, POSTGRES_SINK_UPDATE };
 
 struct postgres_sink_options {

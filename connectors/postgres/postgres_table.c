@@ -6,7 +6,9 @@
 
 static const char columns_sql[] =
     "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, -1), b.typname, b.typcategory,"
-    " t.typtype = 'd', a.attgenerated <> '' OR a.attidentity = 'a', b.typlen"
+    " t.typtype = 'd' OR a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a', b.typlen,"
+    " b.typnamespace = 'pg_catalog'::regnamespace,"
+    " a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND t.typdefault IS NULL"
     " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
     " JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END"
     " WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
@@ -59,7 +61,9 @@ static void add_column(struct postgres_table *table, const PGresult *result, int
         .type = memory_copy_text(PQgetvalue(result, row, 1)),
         .cast = memory_copy_text(PQgetvalue(result, row, 2)),
         .kind = kind_of(PQgetvalue(result, row, 3), PQgetvalue(result, row, 4)[0]),
-        .domain = PQgetvalue(result, row, 5)[0] == 't',
+        .binary = PQgetvalue(result, row, 8)[0] == 't' ? postgres_binary_find(PQgetvalue(result, row, 3)) : NULL,
+        .required = PQgetvalue(result, row, 9)[0] == 't',
+        .defaulted = PQgetvalue(result, row, 5)[0] == 't',
         .generated = PQgetvalue(result, row, 6)[0] == 't',
         .size = atoi(PQgetvalue(result, row, 7)),
     };
@@ -103,14 +107,25 @@ int postgres_table_load(struct postgres_table *table, PGconn *connection, const 
     return status;
 }
 
-size_t postgres_table_find(const struct postgres_table *table, struct slice name)
+static bool has_name(const struct postgres_column *column, struct slice name)
+{
+    return strncmp(column->name, (const char *)name.data, name.size) == 0 && column->name[name.size] == 0;
+}
+
+size_t postgres_table_find_from(const struct postgres_table *table, size_t first, struct slice name)
 {
     for (size_t i = 0; i < table->count; i++) {
-        if (slice_equal(slice_text(table->columns[i].name), name)) {
-            return i;
+        size_t column = first + i < table->count ? first + i : first + i - table->count;
+        if (has_name(&table->columns[column], name)) {
+            return column;
         }
     }
     return SIZE_MAX;
+}
+
+size_t postgres_table_find(const struct postgres_table *table, struct slice name)
+{
+    return postgres_table_find_from(table, 0, name);
 }
 
 /* ---- new columns ---- */
@@ -145,6 +160,22 @@ static void note_field(struct new_columns *columns, const struct rows_field *fie
     columns->list[columns->count++] = (struct new_column){field->name, field->kind};
 }
 
+bool postgres_table_lacks(const struct postgres_table *table, const struct rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        size_t column = 0;
+        for (size_t j = 0; j < rows->list[i].count; j++) {
+            const struct rows_field *field = &rows->list[i].fields[j];
+            size_t found = postgres_table_find_from(table, column, field->name);
+            if (found == SIZE_MAX && field->kind != ROWS_NULL) {
+                return true;
+            }
+            column = found == SIZE_MAX ? column : found + 1;
+        }
+    }
+    return false;
+}
+
 static void collect_new(const struct postgres_table *table, const struct rows *rows, struct new_columns *columns)
 {
     for (size_t i = 0; i < rows->count; i++) {
@@ -157,22 +188,22 @@ static void collect_new(const struct postgres_table *table, const struct rows *r
     }
 }
 
-/* Appends "name type" for each column that has a type, `before` in front of each, commas between; how many. */
-static size_t append_definitions(struct bytes *sql, const struct new_columns *columns, const char *before)
+/* Appends "name type" for each column that has a type, `before` in front of each, commas between. */
+static void append_definitions(struct bytes *sql, const struct new_columns *columns, const char *before)
 {
     static const char *const types[] = {
         [ROWS_BOOL] = "boolean", [ROWS_INTEGER] = "bigint", [ROWS_REAL] = "double precision",
         [ROWS_STRING] = "text",  [ROWS_NESTED] = "jsonb",
     };
-    size_t written = 0;
+    const char *comma = "";
     for (size_t i = 0; i < columns->count; i++) {
         if (columns->list[i].kind != ROWS_NULL) {
-            bytes_append_format(sql, "%s%s", written++ ? ", " : "", before);
+            bytes_append_format(sql, "%s%s", comma, before);
+            comma = ", ";
             postgres_connection_quote(sql, columns->list[i].name);
             bytes_append_format(sql, " %s", types[columns->list[i].kind]);
         }
     }
-    return written;
 }
 
 static void append_key(struct bytes *sql, const struct rows *rows, size_t key_columns)
@@ -185,7 +216,7 @@ static void append_key(struct bytes *sql, const struct rows *rows, size_t key_co
 }
 
 int postgres_table_extend(const struct postgres_table *table, PGconn *connection, const char *name,
-                          const struct rows *rows, size_t key_columns, bool *changed, struct err *err)
+                          const struct rows *rows, size_t key_columns, struct err *err)
 {
     struct new_columns columns = {0};
     struct bytes sql = {0};
@@ -195,14 +226,13 @@ int postgres_table_extend(const struct postgres_table *table, PGconn *connection
     bytes_append_text(&sql, table->exists ? "ALTER TABLE " : "CREATE TABLE IF NOT EXISTS ");
     postgres_connection_quote_table(&sql, name);
     bytes_append_text(&sql, table->exists ? " " : " (");
-    *changed = append_definitions(&sql, &columns, table->exists ? "ADD COLUMN IF NOT EXISTS " : "") > 0;
-    if (*changed && !table->exists) {
+    append_definitions(&sql, &columns, table->exists ? "ADD COLUMN IF NOT EXISTS " : "");
+    if (!table->exists) {
         append_key(&sql, rows, key_columns);
         bytes_append_byte(&sql, ')');
     }
-    int status = *changed ? postgres_connection_run(connection, bytes_text(&sql),
-                                                    table->exists ? "adding columns" : "making the table", err)
-                          : 0;
+    int status = postgres_connection_run(connection, bytes_text(&sql),
+                                         table->exists ? "adding columns" : "making the table", err);
     bytes_free(&sql);
     free(columns.list);
     return status;

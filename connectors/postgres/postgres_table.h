@@ -20,11 +20,15 @@ struct postgres_table {
 int postgres_table_load(struct postgres_table *table, PGconn *connection, const char *name, struct err *err);
 /* Index of the column, or SIZE_MAX. */
 size_t postgres_table_find(const struct postgres_table *table, struct slice name);
+/* The same, looking at the columns from `first` on at first. */
+size_t postgres_table_find_from(const struct postgres_table *table, size_t first, struct slice name);
+/* Whether a row has a field that is not null and no column. */
+bool postgres_table_lacks(const struct postgres_table *table, const struct rows *rows);
 /* Makes the table with the key columns as primary key, or adds the columns that the rows have and it has not; types by
  * the rows' values: bigint, double precision, boolean, text, jsonb. Columns that are null in all rows wait. The caller
- * loads again. `changed`: whether there was something to do. */
+ * loads again. */
 int postgres_table_extend(const struct postgres_table *table, PGconn *connection, const char *name,
-                          const struct rows *rows, size_t key_columns, bool *changed, struct err *err);
+                          const struct rows *rows, size_t key_columns, struct err *err);
 void postgres_table_free(struct postgres_table *table);
 
 #endif

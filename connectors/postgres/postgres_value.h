@@ -5,7 +5,7 @@
 #ifndef TIDEMILL_CONNECTORS_POSTGRES_VALUE_H
 #define TIDEMILL_CONNECTORS_POSTGRES_VALUE_H
 
-#include "connectors/rows.h"
+#include "connectors/postgres/postgres_binary.h"
 
 enum postgres_value_kind {
     POSTGRES_VALUE_BOOL,
@@ -24,9 +24,11 @@ struct postgres_column {
     char *type; /* as SQL writes it: "character varying(20)" */
     char *cast; /* without the length, so that what is too long is refused and not cut */
     enum postgres_value_kind kind;
-    int size;       /* bytes of an integer type */
-    bool domain;    /* has no array that a statement's parameter could be of */
-    bool generated; /* the server computes it */
+    const struct postgres_binary *binary; /* of a domain: that of its base type; NULL: only text */
+    int size;                             /* bytes of an integer type */
+    bool required;                        /* not null, and nothing else by default */
+    bool generated;                       /* the server computes it */
+    bool defaulted;                       /* a row that does not name it may get something else than null there */
 };
 
 /* Appends the text of a value that is not null. ERR_SKIP names column, type and value. */

@@ -1,30 +1,37 @@
-/* The statements that write rows into a table: whole sets of rows, one array per column, or COPY. They run inside the
- * caller's transaction.
+/* Sets of rows into a table, one array per column, through a pipeline: while the server writes the first rows of a
+ * batch, the next ones are made ready.
  *
- * Ownership: everything is borrowed for the call.
+ * Ownership: a writer owns its memory and borrows pipeline, table, key and the rest of its target; it starts as zeroes,
+ * is told by postgres_write_target when the table has been read again, and ends with postgres_write_free.
  */
 #ifndef TIDEMILL_CONNECTORS_POSTGRES_WRITE_H
 #define TIDEMILL_CONNECTORS_POSTGRES_WRITE_H
 
-#include "connectors/postgres/postgres_table.h"
+#include "connectors/postgres/postgres_pipeline.h"
+#include "connectors/postgres/postgres_statement.h"
 
-struct postgres_write {
-    PGconn *connection;
-    const char *table_name;
-    const struct postgres_table *table;
-    const struct option_list *key; /* names of the key columns, which are each row's first fields */
-    const struct rows *rows;
-    bool skip_null; /* a null for a column that is not there (yet) is no error */
-    size_t *bad;    /* index of the bad record, when it is known */
+struct postgres_group;
+
+struct postgres_writer {
+    struct postgres_pipeline pipeline;
+    struct postgres_target target;
+    struct postgres_cells cells;
+    struct postgres_group *groups; /* rows with the same columns in the same forms */
+    struct bytes sql;
+    struct bytes copy; /* what COPY sends next */
 };
 
+void postgres_write_target(struct postgres_writer *writer, const struct postgres_target *target, bool skip_null);
+
+/* All three send and don't wait. ERR_SKIP sets *bad to the index of the record. */
+
 /* Deletes the keys of tombstones and of rows that replace an older one. */
-int postgres_write_delete(const struct postgres_write *write, struct err *err);
+int postgres_write_delete(struct postgres_writer *writer, const struct rows *rows, size_t *bad, struct err *err);
 /* Rows that are no tombstones, at most one per key: inserts or updates the columns that each has. */
-int postgres_write_upsert(const struct postgres_write *write, struct err *err);
+int postgres_write_upsert(struct postgres_writer *writer, const struct rows *rows, size_t *bad, struct err *err);
 /* The same for rows whose key is there; the others are passed over. */
-int postgres_write_update(const struct postgres_write *write, struct err *err);
-/* Appends all rows in their order. */
-int postgres_write_copy(const struct postgres_write *write, struct err *err);
+int postgres_write_update(struct postgres_writer *writer, const struct rows *rows, size_t *bad, struct err *err);
+
+void postgres_write_free(struct postgres_writer *writer);
 
 #endif

@@ -10,7 +10,7 @@
  */
 #include "base/clock.h"
 #include "base/memory.h"
-#include "connectors/postgres/postgres_connection.h"
+#include "connectors/postgres/postgres_position.h"
 #include "connectors/postgres/postgres_sink.h"
 
 #include <stdio.h>
@@ -286,7 +286,7 @@ static void make_tables(const struct bench *bench)
         snprintf(sql, sizeof(sql), "VACUUM ANALYZE %s", names[i]);
         run(sql);
     }
-    run("DROP TABLE IF EXISTS " POSTGRES_SINK_OFFSETS "; DROP TABLE IF EXISTS bench_position; "
+    run("DROP TABLE IF EXISTS " POSTGRES_POSITION_TABLE "; DROP TABLE IF EXISTS bench_position; "
         "CREATE TABLE bench_position (next bigint); INSERT INTO bench_position VALUES (0)");
     run("CHECKPOINT");
 }
