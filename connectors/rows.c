@@ -35,21 +35,22 @@ static enum rows_kind kind_of_number(struct slice text)
     return is_short_integer(text) || json_number(text, &integer, &real) ? ROWS_INTEGER : ROWS_REAL;
 }
 
+/* Of a value without white space around it. */
 static enum rows_kind kind_of(struct slice text)
 {
-    switch (json_type(text)) {
-    case JSON_TRUE:
-    case JSON_FALSE:
+    switch (text.data[0]) {
+    case 't':
+    case 'f':
         return ROWS_BOOL;
-    case JSON_NUMBER:
-        return kind_of_number(text);
-    case JSON_STRING:
+    case '"':
         return ROWS_STRING;
-    case JSON_ARRAY:
-    case JSON_OBJECT:
+    case '[':
+    case '{':
         return ROWS_NESTED;
-    default:
+    case 'n':
         return ROWS_NULL;
+    default:
+        return kind_of_number(text);
     }
 }
 
@@ -63,6 +64,12 @@ static struct rows_field *find_field(struct rows_field *fields, size_t count, st
     return NULL;
 }
 
+static void set_field(struct rows_field *field, struct slice text)
+{
+    field->text = json_trim(text);
+    field->kind = kind_of(field->text);
+}
+
 /* Null text: not known yet. */
 static void add_field(struct rows *rows, struct slice name, struct slice text)
 {
@@ -70,8 +77,7 @@ static void add_field(struct rows *rows, struct slice name, struct slice text)
     struct rows_field *field = &rows->fields[rows->field_count++];
     *field = (struct rows_field){name, text, ROWS_NULL};
     if (!slice_is_null(text)) {
-        field->text = json_trim(text);
-        field->kind = kind_of(field->text);
+        set_field(field, text);
     }
 }
 
@@ -86,7 +92,9 @@ static struct slice decode_name(struct rows *rows, struct slice raw)
     return arena_copy(&rows->arena, bytes_slice(&rows->text));
 }
 
-static int read_member(struct rows *rows, size_t key_columns, struct slice name, struct slice value, struct err *err)
+/* A member that the record before did not have at that place. */
+static int read_new_member(struct rows *rows, size_t key_columns, struct slice name, struct slice value, size_t *index,
+                           struct err *err)
 {
     if (name.size == 0 || memchr(name.data, 0, name.size)) {
         return bad_record(err, "The value has a member whose name is empty or has a zero byte in it, which no column "
@@ -94,15 +102,38 @@ static int read_member(struct rows *rows, size_t key_columns, struct slice name,
     }
     struct rows_field *known = find_field(rows->fields, rows->field_count, name);
     if (known) {
-        known->text = json_trim(value);
-        known->kind = kind_of(known->text);
+        set_field(known, value);
+        *index = (size_t)(known - rows->fields);
         return 0;
     }
     if (rows->field_count >= ROWS_FIELDS + key_columns) {
         return err_set(err, ERR_SKIP, ERR_RECORD, "The value has more than %d members: take what the table needs",
                        ROWS_FIELDS);
     }
+    *index = rows->field_count;
     add_field(rows, name, value);
+    return 0;
+}
+
+/* The value's member number `place`. As long as the names are those of the record before, so are their fields. */
+static int read_member(struct rows *rows, size_t key_columns, size_t place, struct slice name, struct slice value,
+                       struct err *err)
+{
+    if (place < rows->member_count && slice_equal(rows->members[place].name, name)) {
+        if (rows->members[place].field < rows->field_count) {
+            set_field(&rows->fields[rows->members[place].field], value);
+        } else {
+            add_field(rows, name, value);
+        }
+        return 0;
+    }
+    rows->members = memory_grow(rows->members, place, &rows->member_capacity, sizeof(*rows->members));
+    rows->members[place].name = name;
+    rows->member_count = place; /* what follows is not as in the record before */
+    if (read_new_member(rows, key_columns, name, value, &rows->members[place].field, err)) {
+        return -1;
+    }
+    rows->member_count = place + 1;
     return 0;
 }
 
@@ -122,7 +153,7 @@ static int read_members(struct rows *rows, const struct rows_form *form, struct 
     for (size_t i = 0; i < members->count; i++) {
         const struct json_member *member = &members->list[i];
         struct slice text = slice_of(value.data + member->value, member->value_size);
-        if (read_member(rows, form->key->count, slice_of(member->name, member->name_size), text, err)) {
+        if (read_member(rows, form->key->count, i, slice_of(member->name, member->name_size), text, err)) {
             return -1;
         }
     }
@@ -133,8 +164,8 @@ static int walk_members(struct rows *rows, const struct rows_form *form, struct 
 {
     struct json_walk walk = json_walk(value);
     struct slice name, member;
-    while (json_next_member(&walk, &name, &member)) {
-        if (read_member(rows, form->key->count, decode_name(rows, name), member, err)) {
+    for (size_t i = 0; json_next_member(&walk, &name, &member); i++) {
+        if (read_member(rows, form->key->count, i, decode_name(rows, name), member, err)) {
             return -1;
         }
     }
@@ -242,8 +273,7 @@ static int complete_key(struct rows *rows, const struct rows_form *form, struct 
             }
         }
         if (slice_is_null(field->text) && !slice_is_null(json) && column_of_key(json, form, i, &text)) {
-            field->text = json_trim(text);
-            field->kind = kind_of(field->text);
+            set_field(field, text);
         }
         if (check_key_column(field, err)) {
             return -1;
@@ -293,6 +323,7 @@ int rows_read(struct rows *rows, const struct rows_form *form, const struct reco
 {
     arena_clear(&rows->arena);
     rows->count = 0;
+    rows->member_count = 0;
     for (size_t i = 0; i < count; i++) {
         if (read_record(rows, form, &records[i], i, err)) {
             *bad = i;
@@ -314,20 +345,27 @@ const struct rows_field *rows_field(const struct rows_row *row, struct slice nam
 
 /* ---- one change per key ---- */
 
+/* Appends the value of a key column with its length. */
+static void append_key_column(struct bytes *out, const struct rows_field *field)
+{
+    bool string = field->kind == ROWS_STRING;
+    struct slice body = string ? slice_of(field->text.data + 1, field->text.size - 2) : field->text;
+    if (!string || !json_has_escape(body)) {
+        bytes_append_blob(out, body);
+        return;
+    }
+    struct bytes decoded = {0};
+    json_decode_string(field->text, &decoded);
+    bytes_append_blob(out, bytes_slice(&decoded));
+    bytes_free(&decoded);
+}
+
 static struct slice key_text(struct rows *rows, const struct rows_row *row, size_t key_columns)
 {
     bytes_clear(&rows->text);
-    struct bytes column = {0};
     for (size_t i = 0; i < key_columns; i++) {
-        bytes_clear(&column);
-        if (row->fields[i].kind == ROWS_STRING) {
-            json_decode_string(row->fields[i].text, &column);
-        } else {
-            bytes_append_slice(&column, row->fields[i].text);
-        }
-        bytes_append_blob(&rows->text, bytes_slice(&column));
+        append_key_column(&rows->text, &row->fields[i]);
     }
-    bytes_free(&column);
     return arena_copy(&rows->arena, bytes_slice(&rows->text));
 }
 
@@ -400,6 +438,7 @@ void rows_free(struct rows *rows)
     arena_free(&rows->arena);
     free(rows->list);
     free(rows->fields);
+    free(rows->members);
     bytes_free(&rows->text);
     *rows = (struct rows){0};
 }

@@ -35,6 +35,12 @@ struct rows_form {
     bool tombstones;               /* they become rows; else they are passed over */
 };
 
+/* A member of the record before: records look alike, so the next one is compared with it first. */
+struct rows_member {
+    struct slice name;
+    size_t field; /* index of its field */
+};
+
 struct rows { /* starts as zeroes */
     struct arena arena;
     struct rows_row *list;
@@ -43,6 +49,9 @@ struct rows { /* starts as zeroes */
     struct rows_field *fields; /* of the row that is being read */
     size_t field_count;
     size_t field_capacity;
+    struct rows_member *members;
+    size_t member_count;
+    size_t member_capacity;
     struct bytes text; /* for decoding */
 };
 

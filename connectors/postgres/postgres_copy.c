@@ -4,26 +4,15 @@
 
 #include <stdlib.h>
 
-#define PART_BYTES (64 << 10) /* sent while the next ones are made ready */
+#define PART_BYTES (16 << 10) /* sent while the next ones are made ready */
 
 static const char what[] = "writing into the table";
 static const unsigned char binary_start[19] = "PGCOPY\n\377\r\n";
 static const unsigned char binary_end[2] = {0xff, 0xff};
 
-/* One COPY: rows that follow each other with the same columns. */
-struct copy {
-    struct postgres_writer *writer;
-    const struct rows *rows;
-    unsigned char *forms; /* by column, of the COPY that is under way */
-    bool open;
-    bool text;
-    size_t first; /* row of its first line */
-    size_t *bad;
-};
-
-static int send_part(struct copy *copy, struct err *err)
+static int send_part(struct postgres_copy *copy, struct err *err)
 {
-    struct bytes *data = &copy->writer->copy;
+    struct bytes *data = &copy->out;
     PGconn *connection = copy->writer->pipeline.connection;
     int status = data->size == 0 || PQputCopyData(connection, (const char *)data->data, (int)data->size) == 1
                      ? 0
@@ -33,17 +22,17 @@ static int send_part(struct copy *copy, struct err *err)
 }
 
 /* "COPY orders, line 3, column amount: .." */
-static void note_bad_line(const struct copy *copy, const PGresult *result)
+static void note_bad_line(const struct postgres_copy *copy, const PGresult *result, size_t *bad)
 {
     const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
     const char *line = context ? strstr(context, ", line ") : NULL;
     unsigned long number = line ? strtoul(line + strlen(", line "), NULL, 10) : 0;
-    if (number > 0 && copy->first + number <= copy->rows->count) {
-        *copy->bad = copy->rows->list[copy->first + number - 1].record;
+    if (number > 0 && number <= copy->count) {
+        *bad = copy->records[number - 1];
     }
 }
 
-static int receive_results(struct copy *copy, struct err *err)
+static int receive_results(const struct postgres_copy *copy, size_t *bad, struct err *err)
 {
     PGconn *connection = copy->writer->pipeline.connection;
     int status = 0;
@@ -51,7 +40,7 @@ static int receive_results(struct copy *copy, struct err *err)
         if (PQresultStatus(result) != PGRES_COMMAND_OK && status == 0) {
             status = postgres_connection_fail(connection, result, what, err);
             if (err->class == ERR_SKIP) {
-                note_bad_line(copy, result);
+                note_bad_line(copy, result, bad);
             }
         }
         PQclear(result);
@@ -59,25 +48,25 @@ static int receive_results(struct copy *copy, struct err *err)
     return status;
 }
 
-static int end_copy(struct copy *copy, struct err *err)
+int postgres_copy_end(struct postgres_copy *copy, size_t *bad, struct err *err)
 {
     if (!copy->open) {
         return 0;
     }
-    copy->open = false;
-    if (!copy->text) {
-        bytes_append(&copy->writer->copy, binary_end, sizeof(binary_end));
-    }
     PGconn *connection = copy->writer->pipeline.connection;
+    if (!copy->text) {
+        bytes_append(&copy->out, binary_end, sizeof(binary_end));
+    }
+    copy->open = false;
     if (send_part(copy, err)) {
         return -1;
     }
-    return PQputCopyEnd(connection, NULL) == 1 ? receive_results(copy, err)
+    return PQputCopyEnd(connection, NULL) == 1 ? receive_results(copy, bad, err)
                                                : postgres_connection_fail(connection, NULL, what, err);
 }
 
-/* A row is bad before the server has seen it: what it has seen is dropped, unless it found something worse. */
-static void give_up(struct copy *copy)
+/* What is under way is dropped. */
+void postgres_copy_free(struct postgres_copy *copy)
 {
     PGconn *connection = copy->writer->pipeline.connection;
     if (copy->open && PQputCopyEnd(connection, "a record is refused") == 1) {
@@ -85,14 +74,19 @@ static void give_up(struct copy *copy)
             PQclear(result);
         }
     }
+    free(copy->forms);
+    free(copy->records);
+    bytes_free(&copy->out);
+    *copy = (struct postgres_copy){0};
 }
 
-static int begin_copy(struct copy *copy, size_t first, struct err *err)
+static int begin_copy(struct postgres_copy *copy, struct err *err)
 {
     struct bytes *sql = &copy->writer->sql;
     const struct postgres_cells *cells = &copy->writer->cells;
+    copy->forms = memory_resize(copy->forms, cells->table->count + 1);
     memcpy(copy->forms, cells->forms, cells->table->count);
-    copy->first = first;
+    copy->count = 0;
     copy->text = memchr(copy->forms, POSTGRES_FORM_TEXT, cells->table->count) != NULL;
     bytes_clear(sql);
     postgres_statement_copy(sql, &copy->writer->target, copy->forms);
@@ -100,15 +94,15 @@ static int begin_copy(struct copy *copy, size_t first, struct err *err)
         return -1;
     }
     copy->open = true;
-    bytes_clear(&copy->writer->copy);
+    bytes_clear(&copy->out);
     if (!copy->text) {
-        bytes_append(&copy->writer->copy, binary_start, sizeof(binary_start));
+        bytes_append(&copy->out, binary_start, sizeof(binary_start));
     }
     return 0;
 }
 
 /* The cells of the row; as texts when one of them is. */
-static int read_row(struct copy *copy, const struct rows_row *row, struct err *err)
+static int read_row(struct postgres_copy *copy, const struct rows_row *row, struct err *err)
 {
     struct postgres_cells *cells = &copy->writer->cells;
     size_t count = cells->table->count;
@@ -146,37 +140,32 @@ static void append_text_row(struct bytes *out, const struct postgres_cells *cell
     bytes_append_byte(out, '\n');
 }
 
-static int copy_row(struct copy *copy, size_t index, struct err *err)
+static int copy_row(struct postgres_copy *copy, const struct rows_row *row, size_t *bad, struct err *err)
 {
     const struct postgres_cells *cells = &copy->writer->cells;
-    struct bytes *out = &copy->writer->copy;
-    if (read_row(copy, &copy->rows->list[index], err)) {
-        *copy->bad = copy->rows->list[index].record;
+    if (read_row(copy, row, err)) {
+        *bad = row->record;
         return -1;
     }
-    if (copy->open && memcmp(copy->forms, cells->forms, cells->table->count) != 0 && end_copy(copy, err)) {
+    if (copy->open && memcmp(copy->forms, cells->forms, cells->table->count) != 0 &&
+        postgres_copy_end(copy, bad, err)) {
         return -1;
     }
-    if (!copy->open && begin_copy(copy, index, err)) {
+    if (!copy->open && begin_copy(copy, err)) {
         return -1;
     }
-    (copy->text ? append_text_row : append_binary_row)(out, cells);
-    return out->size < PART_BYTES ? 0 : send_part(copy, err);
+    copy->records = memory_grow(copy->records, copy->count, &copy->capacity, sizeof(*copy->records));
+    copy->records[copy->count++] = row->record;
+    (copy->text ? append_text_row : append_binary_row)(&copy->out, cells);
+    return copy->out.size < PART_BYTES ? 0 : send_part(copy, err);
 }
 
-int postgres_copy_rows(struct postgres_writer *writer, const struct rows *rows, size_t *bad, struct err *err)
+int postgres_copy_rows(struct postgres_copy *copy, const struct rows *rows, size_t *bad, struct err *err)
 {
-    struct copy copy = {
-        .writer = writer, .rows = rows, .forms = memory_alloc(writer->cells.table->count + 1), .bad = bad};
-    int status = 0;
-    for (size_t i = 0; i < rows->count && status == 0; i++) {
-        status = copy_row(&copy, i, err);
+    for (size_t i = 0; i < rows->count; i++) {
+        if (copy_row(copy, &rows->list[i], bad, err)) {
+            return -1;
+        }
     }
-    if (status == 0) {
-        status = end_copy(&copy, err);
-    } else {
-        give_up(&copy);
-    }
-    free(copy.forms);
-    return status;
+    return 0;
 }

@@ -1,14 +1,30 @@
 /* Rows appended to a table by COPY: binary, or text when a value has no binary form.
  *
- * Ownership: everything is borrowed for the call.
+ * Ownership: a copy owns its memory and borrows the writer; it starts as zeroes but for the writer and ends with
+ * postgres_copy_free, which also ends what is under way.
  */
 #ifndef TIDEMILL_CONNECTORS_POSTGRES_COPY_H
 #define TIDEMILL_CONNECTORS_POSTGRES_COPY_H
 
 #include "connectors/postgres/postgres_write.h"
 
-/* Appends all rows in their order, inside the caller's transaction. ERR_SKIP sets *bad to the index of the record when
- * it is known. */
-int postgres_copy_rows(struct postgres_writer *writer, const struct rows *rows, size_t *bad, struct err *err);
+/* One COPY at a time: rows that follow each other with the same columns. */
+struct postgres_copy {
+    struct postgres_writer *writer;
+    bool open;
+    bool text;
+    unsigned char *forms; /* by column */
+    size_t *records;      /* by line: index of its record */
+    size_t count;
+    size_t capacity;
+    struct bytes out; /* what is sent next */
+};
+
+/* Appends the rows in their order, inside the caller's transaction; the connection takes nothing else before
+ * postgres_copy_end. ERR_SKIP sets *bad to the index of the record when it is known. */
+int postgres_copy_rows(struct postgres_copy *copy, const struct rows *rows, size_t *bad, struct err *err);
+/* Waits until the server has all of them. */
+int postgres_copy_end(struct postgres_copy *copy, size_t *bad, struct err *err);
+void postgres_copy_free(struct postgres_copy *copy);
 
 #endif

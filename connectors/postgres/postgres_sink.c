@@ -133,11 +133,17 @@ static int extend_table(struct connector_task *task, struct err *err)
     return 0;
 }
 
-static int read_rows(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
+/* The records from `first` on, `count` of them; rows name them by their index in the batch. */
+static int read_rows(struct connector_task *task, const struct sink_batch *batch, size_t first, size_t count,
+                     size_t *bad, struct err *err)
 {
     const struct rows_form form = {key_columns(task), task->context->json_keys, task->options->delete};
-    if (rows_read(&task->rows, &form, batch->records, batch->count, bad, err)) {
+    if (rows_read(&task->rows, &form, batch->records + first, count, bad, err)) {
+        *bad += first;
         return -1;
+    }
+    for (size_t i = 0; i < task->rows.count; i++) {
+        task->rows.list[i].record += first;
     }
     if (task->options->mode != POSTGRES_SINK_INSERT) {
         rows_merge(&task->rows, form.key->count);
@@ -171,40 +177,72 @@ static int end_pipeline(struct connector_task *task, const struct sink_batch *ba
     return postgres_position_explain(&task->position, batch->from, failed, err);
 }
 
-static int append_rows(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
+/* In parts, so that the server writes one while the next is read. */
+#define CHANGED_ROWS 2000
+#define APPENDED_ROWS 256
+
+static int append_part(struct connector_task *task, struct postgres_copy *copy, size_t *bad, struct err *err)
 {
-    return end_pipeline(task, batch, err) || postgres_copy_rows(&task->writer, &task->rows, bad, err) ||
-                   postgres_connection_run(task->connection, "COMMIT", "committing", err)
+    if (must_extend(task) && (postgres_copy_end(copy, bad, err) || extend_table(task, err))) {
+        return -1;
+    }
+    return postgres_copy_rows(copy, &task->rows, bad, err);
+}
+
+static int append_records(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
+{
+    struct postgres_copy copy = {.writer = &task->writer};
+    int status = end_pipeline(task, batch, err);
+    for (size_t at = 0; at < batch->count && status == 0; at += APPENDED_ROWS) {
+        size_t left = batch->count - at;
+        status = read_rows(task, batch, at, left < APPENDED_ROWS ? left : APPENDED_ROWS, bad, err) ||
+                         append_part(task, &copy, bad, err)
+                     ? -1
+                     : 0;
+    }
+    status = status ? status : postgres_copy_end(&copy, bad, err);
+    postgres_copy_free(&copy);
+    return status ? status : postgres_connection_run(task->connection, "COMMIT", "committing", err);
+}
+
+static int change_part(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
+{
+    struct postgres_writer *writer = &task->writer;
+    bool update = task->options->mode == POSTGRES_SINK_UPDATE;
+    if (must_extend(task)) { /* statements that depend on each other: not in a pipeline */
+        if (end_pipeline(task, batch, err) || extend_table(task, err) ||
+            postgres_pipeline_begin(&writer->pipeline, err)) {
+            return -1;
+        }
+    }
+    return postgres_write_delete(writer, &task->rows, bad, err) ||
+                   (update ? postgres_write_update : postgres_write_upsert)(writer, &task->rows, bad, err)
                ? -1
                : 0;
 }
 
-static int change_rows(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
+static int change_records(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
-    struct postgres_writer *writer = &task->writer;
-    bool update = task->options->mode == POSTGRES_SINK_UPDATE;
-    if (postgres_write_delete(writer, &task->rows, bad, err) ||
-        (update ? postgres_write_update : postgres_write_upsert)(writer, &task->rows, bad, err) ||
-        postgres_pipeline_send(&writer->pipeline, "COMMIT", &no_parameters, "committing", err)) {
-        return -1;
+    for (size_t at = 0; at < batch->count; at += CHANGED_ROWS) {
+        size_t left = batch->count - at;
+        if (read_rows(task, batch, at, left < CHANGED_ROWS ? left : CHANGED_ROWS, bad, err) ||
+            change_part(task, batch, bad, err)) {
+            return -1;
+        }
     }
-    return end_pipeline(task, batch, err);
+    return postgres_pipeline_send(&task->writer.pipeline, "COMMIT", &no_parameters, "committing", err) ||
+                   end_pipeline(task, batch, err)
+               ? -1
+               : 0;
 }
 
 static int write_in_transaction(struct connector_task *task, const struct sink_batch *batch, size_t *bad,
                                 struct err *err)
 {
-    if ((!task->table_known && load_table(task, err)) || send_begin(task, batch, err) ||
-        read_rows(task, batch, bad, err)) {
+    if ((!task->table_known && load_table(task, err)) || send_begin(task, batch, err)) {
         return -1;
     }
-    if (must_extend(task)) { /* statements that depend on each other: not in a pipeline */
-        if (end_pipeline(task, batch, err) || extend_table(task, err) ||
-            postgres_pipeline_begin(&task->writer.pipeline, err)) {
-            return -1;
-        }
-    }
-    return (task->options->mode == POSTGRES_SINK_INSERT ? append_rows : change_rows)(task, batch, bad, err);
+    return (task->options->mode == POSTGRES_SINK_INSERT ? append_records : change_records)(task, batch, bad, err);
 }
 
 /* Ends what was begun. What the server found before a bad record was noticed here counts: it may be worse. The table

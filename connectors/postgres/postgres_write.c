@@ -4,10 +4,8 @@
 
 #include <stdlib.h>
 
-/* Rows of one statement: a batch is cut into several, so that the server works while the next one is made. */
-#define STATEMENT_ROWS 2000
-#define STATEMENT_BYTES (4 << 20)
-#define KEPT_GROUPS 16 /* for the next batch, which looks alike */
+#define STATEMENT_BYTES (4 << 20) /* of one statement, about */
+#define KEPT_GROUPS 16            /* for the next batch, which looks alike */
 
 static const char what[] = "writing into the table";
 
@@ -163,7 +161,7 @@ static int write_row(struct postgres_writer *writer, postgres_statement_form *fo
     }
     struct postgres_group *group = find_group(writer);
     add_row(group, &writer->cells);
-    return group->rows >= STATEMENT_ROWS || group->bytes >= STATEMENT_BYTES ? send_group(writer, form, group, err) : 0;
+    return group->bytes >= STATEMENT_BYTES ? send_group(writer, form, group, err) : 0;
 }
 
 int postgres_write_delete(struct postgres_writer *writer, const struct rows *rows, size_t *bad, struct err *err)
@@ -215,6 +213,5 @@ void postgres_write_free(struct postgres_writer *writer)
     postgres_cells_free(&writer->cells);
     postgres_pipeline_free(&writer->pipeline);
     bytes_free(&writer->sql);
-    bytes_free(&writer->copy);
     *writer = (struct postgres_writer){0};
 }

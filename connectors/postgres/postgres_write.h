@@ -1,5 +1,4 @@
-/* Sets of rows into a table, one array per column, through a pipeline: while the server writes the first rows of a
- * batch, the next ones are made ready.
+/* Sets of rows into a table, one array per column, through a pipeline.
  *
  * Ownership: a writer owns its memory and borrows pipeline, table, key and the rest of its target; it starts as zeroes,
  * is told by postgres_write_target when the table has been read again, and ends with postgres_write_free.
@@ -18,7 +17,6 @@ struct postgres_writer {
     struct postgres_cells cells;
     struct postgres_group *groups; /* rows with the same columns in the same forms */
     struct bytes sql;
-    struct bytes copy; /* what COPY sends next */
 };
 
 void postgres_write_target(struct postgres_writer *writer, const struct postgres_target *target, bool skip_null);
