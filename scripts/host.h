@@ -34,11 +34,11 @@ struct host {
     lua_State *L; /* the main coroutine */
     const struct operator_table *operators;
     const struct connector_table *connectors; /* NULL: there are none */
-    struct graph *graph;                 /* being built, then the instance's; NULL before tm.app */
-    struct worker *worker;               /* NULL until bound */
-    struct app_settings *settings;       /* NULL for a host that builds nothing */
-    const struct option_list *overrides; /* "name=value" each, stronger than the script's settings; may be NULL */
-    const char *script;                  /* path of the script */
+    struct graph *graph;                      /* being built, then the instance's; NULL before tm.app */
+    struct worker *worker;                    /* NULL until bound */
+    struct app_settings *settings;            /* NULL for a host that builds nothing */
+    const struct option_list *overrides;      /* "name=value" each, stronger than the script's settings; may be NULL */
+    const char *script;                       /* path of the script */
     enum host_phase phase;
     uint64_t epoch;       /* of views: one more after each record; an older view is stale */
     struct bytes scratch; /* for encoding; content ends with the next encode */
@@ -83,10 +83,10 @@ struct host_config {
     const char *script; /* borrowed for the host's life */
     const struct operator_table *operators;
     const struct connector_table *connectors; /* NULL: there are none */
-    size_t memory_limit;       /* bytes; 0: none */
-    int64_t callback_ms;       /* longest run of one callback (limits.h); 0: no limit */
-    lua_CFunction test_module; /* pushes the module tidemill.test; NULL: it is not there */
-    struct coverage *coverage; /* NULL: lines are not counted */
+    size_t memory_limit;                      /* bytes; 0: none */
+    int64_t callback_ms;                      /* longest run of one callback (limits.h); 0: no limit */
+    lua_CFunction test_module;                /* pushes the module tidemill.test; NULL: it is not there */
+    struct coverage *coverage;                /* NULL: lines are not counted */
 };
 
 /* A state with the libraries of the allow-list, `require`, codecs and views, in phase HOST_BUILDING. */
