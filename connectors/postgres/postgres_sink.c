@@ -181,8 +181,12 @@ static int end_pipeline(struct connector_task *task, const struct sink_batch *ba
 #define CHANGED_ROWS 2000
 #define APPENDED_ROWS 256
 
-static int append_part(struct connector_task *task, struct postgres_copy *copy, size_t *bad, struct err *err)
+static int append_part(struct connector_task *task, const struct sink_batch *batch, struct postgres_copy *copy,
+                       size_t *bad, struct err *err)
 {
+    if (task->writer.pipeline.open && end_pipeline(task, batch, err)) {
+        return -1;
+    }
     if (must_extend(task) && (postgres_copy_end(copy, bad, err) || extend_table(task, err))) {
         return -1;
     }
@@ -192,11 +196,11 @@ static int append_part(struct connector_task *task, struct postgres_copy *copy, 
 static int append_records(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
     struct postgres_copy copy = {.writer = &task->writer};
-    int status = end_pipeline(task, batch, err);
+    int status = batch->count > 0 ? 0 : end_pipeline(task, batch, err);
     for (size_t at = 0; at < batch->count && status == 0; at += APPENDED_ROWS) {
         size_t left = batch->count - at;
         status = read_rows(task, batch, at, left < APPENDED_ROWS ? left : APPENDED_ROWS, bad, err) ||
-                         append_part(task, &copy, bad, err)
+                         append_part(task, batch, &copy, bad, err)
                      ? -1
                      : 0;
     }
