@@ -92,26 +92,49 @@ static int use_write_ahead_log(struct sqlite_db *db, struct err *err)
     return result;
 }
 
+static int open_file(struct sqlite_db *db, const struct connector_context *context, const char *path, int flags,
+                     struct err *err)
+{
+    *db = (struct sqlite_db){.path = path, .context = context};
+    if (sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+        sqlite_db_fail(db, "opening it", err);
+        sqlite_db_close(db);
+        return -1;
+    }
+    sqlite3_extended_result_codes(db->handle, 1);
+    sqlite3_busy_handler(db->handle, wait_for_others, db);
+    return 0;
+}
+
+static int use_full_durability(struct sqlite_db *db, struct err *err)
+{
+    return sqlite_db_run(db, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", "opening it", err);
+}
+
 int sqlite_db_open(struct sqlite_db *db, const struct connector_context *context, const char *path, bool create,
                    struct err *err)
 {
-    *db = (struct sqlite_db){.path = path, .context = context};
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
-    int result = 0;
-    if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
-        result = sqlite_db_fail(db, "opening it", err);
-    } else {
-        sqlite3_extended_result_codes(db->handle, 1);
-        sqlite3_busy_handler(db->handle, wait_for_others, db);
-        result = use_write_ahead_log(db, err);
+    if (open_file(db, context, path, SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0), err) != 0) {
+        return -1;
     }
-    if (result == 0) {
-        result = sqlite_db_run(db, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", "opening it", err);
-    }
-    if (result != 0) {
+    if (use_write_ahead_log(db, err) != 0 || use_full_durability(db, err) != 0) {
         sqlite_db_close(db);
+        return -1;
     }
-    return result;
+    return 0;
+}
+
+int sqlite_db_open_existing(struct sqlite_db *db, const struct connector_context *context, const char *path,
+                            struct err *err)
+{
+    if (open_file(db, context, path, SQLITE_OPEN_READWRITE, err) != 0) {
+        return -1;
+    }
+    if (use_full_durability(db, err) != 0) {
+        sqlite_db_close(db);
+        return -1;
+    }
+    return 0;
 }
 
 void sqlite_db_close(struct sqlite_db *db)
