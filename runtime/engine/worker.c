@@ -136,6 +136,7 @@ void worker_close(struct worker *worker)
     if (!worker) {
         return;
     }
+    worker_clear_inputs(worker); /* asks their tasks whose the records are */
     worker_close_tasks(worker);
     worker_unload_program(worker);
     worker_ttl_free(worker->ttl);
@@ -146,7 +147,6 @@ void worker_close(struct worker *worker)
         state_cleaner_release(worker->config.cleaner, worker->directory);
         free(worker->directory);
     }
-    worker_clear_inputs(worker);
     for (size_t i = 0; i < worker->output_count; i++) {
         free(worker->outputs[i].topic);
     }
