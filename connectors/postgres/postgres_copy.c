@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define PART_BYTES (16 << 10) /* sent while the next ones are made ready */
+#define PART_BYTES (32 << 10) /* sent while the next ones are made ready */
 
 static const char what[] = "writing into the table";
 static const unsigned char binary_start[19] = "PGCOPY\n\377\r\n";

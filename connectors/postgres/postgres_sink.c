@@ -179,7 +179,7 @@ static int end_pipeline(struct connector_task *task, const struct sink_batch *ba
 
 /* In parts, so that the server writes one while the next is read. */
 #define CHANGED_ROWS 2000
-#define APPENDED_ROWS 256
+#define APPENDED_ROWS 512
 
 static int append_part(struct connector_task *task, const struct sink_batch *batch, struct postgres_copy *copy,
                        size_t *bad, struct err *err)
