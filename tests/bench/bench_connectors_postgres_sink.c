@@ -342,7 +342,7 @@ int main(int argc, char **argv)
     const char *url = getenv("TIDEMILL_TEST_POSTGRES");
     struct err err;
     if (!url) {
-        fprintf(stderr, "SKIP: TIDEMILL_TEST_POSTGRES does not name a server: tests/bench/postgres.sh starts one\n");
+        fprintf(stderr, "SKIP: TIDEMILL_TEST_POSTGRES does not name a server: tests/bench/run.sh starts one\n");
         return 77;
     }
     bare = postgres_connection_open(&context, url, false, &err);

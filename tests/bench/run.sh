@@ -9,7 +9,6 @@ for bench in tests/bench/bench_*.c; do
     name=$(basename "$bench" .c)
     case $name in
     *_kafka_*) continue ;; # needs a broker: tests/bench/kafka.sh starts one
-    *_connectors_postgres_*) continue ;; # needs a server: postgres.sh starts one
     *_end_to_end) continue ;; # bench_embedded.sh calls it
     esac
     [ -x "$build/tests/$name" ] || continue
@@ -22,7 +21,7 @@ for bench in tests/bench/bench_*.c; do
     *) "$build/tests/$name" || exit 1 ;;
     esac
 done
-for script in tests/bench/bench_*.sh tests/bench/kafka.sh tests/bench/postgres.sh; do
+for script in tests/bench/bench_*.sh tests/bench/kafka.sh; do
     [ -x "$script" ] || continue
     echo "== $(basename "$script" .sh)"
     BUILD=$build "$script" "$build/tidemill" || [ $? = 77 ] || exit 1
