@@ -245,7 +245,8 @@ void connect_script_password(struct connect_text *text, const char *key, const c
 {
     struct slice name;
     struct bytes variable = {0};
-    if (placeholder(value, strlen(value), &name) == strlen(value)) {
+    size_t whole = placeholder(value, strlen(value), &name);
+    if (whole > 0 && value[whole] == '\0') {
         connect_script_variable(&variable, name);
         connect_script_value(text, slice_text(value), true);
     } else {

@@ -159,7 +159,7 @@ static const struct transform *find(const char *class, bool *key)
     return NULL;
 }
 
-/* Lists what the template did not take, so that nothing gets lost. */
+/* Lists all of its settings, so that nothing gets lost. */
 static void append_rest(struct template *template)
 {
     struct connect_config *config = template->script->config;
@@ -167,7 +167,8 @@ static void append_rest(struct template *template)
     const char *between = " Its settings:";
     for (size_t i = 0; i < config->count; i++) {
         struct connect_setting *setting = &config->list[i];
-        if (strncmp(setting->key, prefix, strlen(prefix)) == 0) {
+        bool own = strncmp(setting->key, prefix, strlen(prefix)) == 0;
+        if (own && strcmp(setting->key + strlen(prefix), "type") != 0) {
             bytes_append_format(&template->out, "%s %s = %s", between, setting->key + strlen(prefix), setting->value);
             setting->taken = true;
             between = ",";

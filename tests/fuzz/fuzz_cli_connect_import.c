@@ -22,6 +22,10 @@ static void check_script(struct bytes *script)
     lua_close(L);
 }
 
+#define TRANSFORM_START                                                                                                \
+    "{\"connector.class\":\"JdbcSinkConnector\",\"topics\":\"t\",\"connection.url\":\"jdbc:sqlite:x\","                \
+    "\"transforms\":\"x\",\"transforms.x.type\":\""
+
 /* A config is given as a few settings of each connector around what the input has. */
 static void check_config(const char *start, struct slice rest)
 {
@@ -48,8 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         "{\"connector.class\":\"JdbcSinkConnector\",\"topics\":\"a,b\",\"connection.url\":\"jdbc:postgresql:",
         "{\"connector.class\":\"JdbcSourceConnector\",\"connection.url\":\"jdbc:postgresql:x\",\"mode\":\"timestamp\",",
         "{\"connector.class\":\"PostgresConnector\",\"database.dbname\":\"d\",",
-        "{\"connector.class\":\"JdbcSinkConnector\",\"topics\":\"t\",\"connection.url\":\"jdbc:sqlite:x\","
-        "\"transforms\":\"x\",\"transforms.x.type\":\"",
+        TRANSFORM_START,
     };
     if (size > 0) {
         check_config(starts[data[0] % (sizeof starts / sizeof starts[0])], slice_of(data + 1, size - 1));

@@ -267,6 +267,9 @@ START_TEST(the_environment_gives_parts_of_an_address)
     has("\"postgresql://m%C3%BC%2Fller:\" .. secret \"PW\" .. \"@\" .. secret \"DB_HOST\" .. \":5432/\" .. "
         "secret \"DB_NAME\"");
     import("{\"name\":\"a\",\"connector.class\":\"JdbcSinkConnector\",\"topics\":\"t\","
+           "\"connection.url\":\"jdbc:postgresql://h/d?password\"}");
+    has("\"postgresql://:\" .. secret \"A_PASSWORD\" .. \"@h/d\"");
+    import("{\"name\":\"a\",\"connector.class\":\"JdbcSinkConnector\",\"topics\":\"t\","
            "\"connection.url\":\"${file:/a:url}\"}");
     has("url = (tm.env \"URL\" or \"postgresql://localhost\")");
 }

@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# connect: imports that check accepts, what connectors find, positions shown and set.
+source "$(dirname "$0")/lib.sh"
+
+write_pipeline() {
+    printf '{"n":%d}\n' 1 2 3 > in.jsonl
+    cat > p.lua << 'END'
+local tm = require "tidemill"
+local app = tm.app "shop"
+app:source("lines", tm.connect.file { path = "in.jsonl", key = "n" }):to("out")
+app:stream("out", { key = tm.json })
+  :sink("rows", tm.connect.sqlite { path = "out.db", table = "t", key = { "n" }, auto_create = true })
+END
+}
+
+write_configs() {
+    cat > sink.json << 'END'
+{"name": "orders-sink", "config": {
+  "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector", "topics": "orders,customers", "tasks.max": "2",
+  "connection.url": "jdbc:postgresql://db:5432/shop", "connection.user": "shop", "connection.password": "hidden",
+  "insert.mode": "upsert", "pk.mode": "record_value", "pk.fields": "id", "delete.enabled": "true",
+  "auto.create": "true", "auto.evolve": "true", "batch.size": "3000", "table.name.format": "kafka_${topic}",
+  "transforms": "mask", "transforms.mask.type": "org.apache.kafka.connect.transforms.MaskField$Value",
+  "transforms.mask.fields": "card", "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "bad-orders",
+  "key.converter": "org.apache.kafka.connect.storage.StringConverter",
+  "value.converter": "org.apache.kafka.connect.json.JsonConverter"}}
+END
+    cat > sqlite.json << 'END'
+{"connector.class": "io.aiven.connect.jdbc.JdbcSinkConnector", "name": "copy", "topics": "orders",
+ "connection.url": "jdbc:sqlite:copy.db", "insert.mode": "insert", "auto.create": true,
+ "fields.whitelist": "id,total"}
+END
+    cat > debezium.json << 'END'
+{"name": "inventory", "config": {
+  "connector.class": "io.debezium.connector.postgresql.PostgresConnector", "database.hostname": "db",
+  "database.port": "5432", "database.user": "debezium", "database.password": "${file:/run/secrets/db:password}",
+  "database.dbname": "shop", "topic.prefix": "shop", "table.include.list": "public.orders,public.customers",
+  "plugin.name": "pgoutput", "slot.name": "shop", "publication.name": "shop", "snapshot.mode": "never",
+  "tombstones.on.delete": "false", "heartbeat.interval.ms": "10000", "transforms": "unwrap",
+  "transforms.unwrap.type": "io.debezium.transforms.ExtractNewRecordState"}}
+END
+}
+
+test_what_import_writes_is_a_pipeline() {
+    write_configs
+    for config in sink sqlite debezium; do
+        status 0 tm connect import $config.json --output $config.lua
+        says "$config.lua is written"
+        status 0 tm check $config.lua
+        tm connect import $config.json | contains 'Made by `tidemill connect import`'
+    done
+    status 0 tm check sink.lua
+    says "orders-sink-orders-sink-customers-sink"
+    contains 'mode = "upsert"' < sink.lua
+    contains 'secret "PASSWORD"' < debezium.lua
+    cat sink.lua | tr '\n' ' ' > flat
+    ! contains hidden < flat
+}
+
+test_import_refuses() {
+    write_configs
+    tm connect import sink.json --output sink.lua > /dev/null
+    status 5 tm connect import sink.json --output sink.lua
+    says "sink.lua can't be written: File exists. Delete it first"
+    status 3 tm connect import missing.json
+    says "missing.json can't be opened"
+    echo '{"connector.class": "com.example.Other"}' > other.json
+    status 3 tm connect import other.json
+    says "com.example.Other is not known here. Known are io.confluent.connect.jdbc.JdbcSinkConnector"
+    printf '{\n  "a" 1}' > bad.json
+    status 3 tm connect import bad.json
+    says "Line 2, column 7 is no JSON"
+    says "while reading bad.json"
+    status 2 tm connect import
+    says "Name the config"
+}
+
+test_check_says_what_is_missing() {
+    write_pipeline
+    status 0 tm connect check p.lua
+    says "lines (file source)"
+    says "rows (sqlite sink)"
+    says "will be created"
+    status 0 tm connect check p.lua rows
+    case $out in *lines*) return 1 ;; esac
+    rm in.jsonl
+    status 1 tm connect check p.lua
+    says "BAD"
+    says "in.jsonl"
+    status 1 tm connect check p.lua --json
+    same 2 "$(wc -l <<< "$out")"
+    says '{"connector":"lines","kind":"file","side":"source","findings":[{"finding":"bad",'
+    status 3 tm connect check p.lua row
+    says "no connector row; the nearest is rows"
+    echo 'local tm = require "tidemill" tm.app("x"):stream("a"):to("b")' > none.lua
+    status 0 tm connect check none.lua
+    says "has no connectors"
+}
+
+test_offsets_are_shown() {
+    write_pipeline
+    tm run p.lua --until-end --log-level warn > /dev/null
+    status 0 tm connect offsets show p.lua --json --target
+    says '{"connector":"lines","side":"source","task":0,"position":{"file":"in.jsonl",'
+    says '"line":3}}'
+    says '{"connector":"rows","side":"sink","task":0,"committed":3,"end":3,"target":3}'
+    status 0 tm connect offsets show p.lua rows
+    case $out in *lines*) return 1 ;; esac
+    status 0 tm connect offsets show p.lua
+    says "lines      source     0"
+}
+
+test_offsets_are_set_and_reset() {
+    write_pipeline
+    tm run p.lua --until-end --log-level warn > /dev/null
+    local position
+    position=$(tm connect offsets show p.lua lines --json | sed 's/.*"position":\(.*\)}$/\1/')
+    status 0 tm connect offsets reset p.lua lines
+    says "begins from the very beginning"
+    tm connect offsets show p.lua lines --json | contains '"position":null'
+    tm run p.lua --until-end --log-level warn > /dev/null
+    same 6 "$(tm consume out --format value | wc -l)"
+    status 0 tm connect offsets set p.lua lines --task 0 \
+        --position "$(sed 's/"offset":24,"line":3/"offset":16,"line":2/' <<< "$position")"
+    tm run p.lua --until-end --log-level warn > /dev/null
+    same '{"n":3}' "$(tm consume out --format value | tail -n +7)"
+    same "$position" "$(tm connect offsets show p.lua lines --json | sed 's/.*"position":\(.*\)}$/\1/')"
+}
+
+test_offsets_of_another_machine_follow_too() {
+    write_pipeline
+    tm run p.lua --until-end --log-level warn > /dev/null
+    cp -r tidemill-data/state kept
+    tm connect offsets reset p.lua lines > /dev/null
+    rm -r tidemill-data/state
+    mv kept tidemill-data/state
+    tm run p.lua --until-end --log-level warn > /dev/null
+    same 6 "$(tm consume out --format value | wc -l)"
+}
+
+test_offsets_are_not_set_while_the_app_runs() {
+    write_pipeline
+    sed -i 's/key = "n" }):to/key = "n", follow = true }):to/' p.lua
+    "$PROGRAM" run p.lua --log-level warn &
+    local app=$!
+    await tm consume shop-lines-positions
+    status 3 tm connect offsets reset p.lua lines
+    says "The app shop runs now"
+    kill $app
+    wait $app
+    status 0 tm connect offsets reset p.lua lines
+}
+
+test_offsets_refuse() {
+    write_pipeline
+    tm produce other in.jsonl > /dev/null
+    status 3 tm connect offsets reset p.lua lines
+    says "the app shop has not run yet"
+    tm run p.lua --until-end --log-level warn > /dev/null
+    status 3 tm connect offsets reset p.lua rows
+    says "rows is a sink, whose position is in its target"
+    status 3 tm connect offsets reset p.lua line
+    says "the nearest is lines"
+    status 2 tm connect offsets set p.lua lines
+    says "with --position JSON"
+    status 2 tm connect offsets set p.lua lines --position '{"a":'
+    says "is no JSON"
+    status 2 tm connect offsets set p.lua lines --position '{}' --task 1
+    says "has the tasks 0 to 0"
+    status 2 tm connect offsets reset p.lua
+    says "Name one connector"
+    status 2 tm connect offsets
+    says "can show, set and reset: say which"
+    status 2 tm connect offsets shwo p.lua
+    says "the nearest is show"
+    status 2 tm connect chek p.lua
+    says "the nearest is check"
+}
+
+run_tests
