@@ -270,8 +270,11 @@ static bool wait_more(struct connector_task *task, struct patience *patience)
     PGconn *connection = task->phase == PHASE_SNAPSHOT ? task->control : task->replication;
     int64_t now = monotonic_ms();
     if (task->changes.piece_count == 0) {
+        if (now >= patience->end || connector_stopping(task->context)) {
+            return false;
+        }
         wait_for_input(connection, patience->end - now);
-        return now < patience->end && !connector_stopping(task->context);
+        return true;
     }
     if (!patience->looked) {
         return patience->looked = true;
@@ -314,12 +317,13 @@ static void hand_out(struct connector_task *task, struct source_batch *batch)
     int64_t now = monotonic_ms();
     batch->records = postgres_change_list(&task->changes);
     batch->count = task->changes.piece_count;
+    int64_t idle_ms = task->stream.hurried ? 0 : IDLE_POSITION_MS;
     if (batch->count > 0 || task->position_due ||
-        (position->lsn > task->position_lsn && now - task->position_ms >= IDLE_POSITION_MS)) {
+        (position->lsn > task->position_lsn && now - task->position_ms >= idle_ms)) {
         bytes_clear(&task->position_text);
         postgres_slot_write_position(position, &task->position_text);
         batch->position = bytes_slice(&task->position_text);
-        task->position_due = false;
+        task->position_due = task->stream.hurried = false;
         task->position_lsn = position->lsn;
         task->position_ms = now;
     }

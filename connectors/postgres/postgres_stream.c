@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 #define ALIVE_MS 10000  /* the server is told at least so often that this side lives */
-#define CONFIRM_MS 1000 /* and at most so often what it may forget */
+#define CONFIRM_MS 1000 /* and at most so often what it may forget, */
+#define ANSWER_MS 100   /* also when it asks: one that shuts down does it again after each answer */
 
 static int64_t monotonic_ms(void)
 {
@@ -36,9 +37,11 @@ int postgres_stream_start(struct postgres_stream *stream, const char *slot, cons
 int postgres_stream_report(struct postgres_stream *stream, bool now, struct err *err)
 {
     int64_t waited = monotonic_ms() - stream->status_ms;
-    if (!now && waited < (stream->confirmed > stream->told ? CONFIRM_MS : ALIVE_MS)) {
+    int64_t pause = stream->asked ? ANSWER_MS : stream->confirmed > stream->told ? CONFIRM_MS : ALIVE_MS;
+    if (!now && waited < pause) {
         return 0;
     }
+    stream->asked = false;
     struct bytes reply = {0};
     pgoutput_reply(&reply, stream->confirmed, stream->confirmed, clock_wall_ms(&CLOCK_SYSTEM));
     int sent = PQputCopyData(stream->connection, (const char *)reply.data, (int)reply.size) == 1 &&
@@ -196,7 +199,9 @@ static int on_keepalive(struct postgres_stream *stream, const struct pgoutput_fr
             stream->position.lsn = frame->end;
         }
     }
-    return frame->reply ? postgres_stream_report(stream, true, err) : 0;
+    stream->asked |= frame->reply;
+    stream->hurried |= frame->reply;
+    return postgres_stream_report(stream, false, err);
 }
 
 static int on_frame(struct postgres_stream *stream, struct slice bytes, struct err *err)

@@ -21,6 +21,8 @@ struct postgres_stream { /* starts as zeroes with its connections, changes, posi
     uint64_t confirmed; /* what the server may forget */
     uint64_t told;      /* what it was told of that */
     int64_t status_ms;  /* when it was told something */
+    bool asked;         /* it waits to be told */
+    bool hurried;       /* it asked: perhaps it shuts down, and a server does not end before all is confirmed */
 };
 
 int postgres_stream_start(struct postgres_stream *stream, const char *slot, const char *publication, struct err *err);

@@ -90,18 +90,23 @@ static inline void mirror_apply(void *self, const struct record *record)
     char op = 0, text[512];
     snprintf(text, sizeof(text), "%.*s %.*s", (int)record->key.size, (const char *)record->key.data,
              (int)record->value.size, slice_is_null(record->value) ? "" : (const char *)record->value.data);
-    ck_assert_msg(sscanf(text, "{\"id\":%lld}", &id) == 1 && id >= 0 && id < MIRROR_IDS, "%s", text);
+    if (sscanf(text, "{\"id\":%lld}", &id) != 1 || id < 0 || id >= MIRROR_IDS) {
+        ck_abort_msg("%s", text);
+    }
     if (slice_is_null(record->value)) {
-        ck_assert_msg(!mirror->present[id], "a tombstone before the delete: %s", text);
+        if (mirror->present[id]) {
+            ck_abort_msg("a tombstone before the delete: %s", text);
+        }
         return;
     }
-    ck_assert_msg(sscanf(strstr(text, "\"op\""), "\"op\":\"%c\"", &op) == 1, "%s", text);
-    if (op != 'd') {
-        const char *after = strstr(text, "\"after\":{");
-        ck_assert_msg(after && sscanf(after, "\"after\":{\"id\":%*d,\"v\":%lld}", &value) == 1, "%s", text);
+    const char *after = strstr(text, "\"after\":{\"id\":");
+    if (sscanf(strstr(text, "\"op\""), "\"op\":\"%c\"", &op) != 1 ||
+        (op != 'd' && (!after || sscanf(after, "\"after\":{\"id\":%*d,\"v\":%lld}", &value) != 1))) {
+        ck_abort_msg("%s", text);
     }
-    bool fits = mirror->present[id] == (op == 'u' || op == 'd');
-    ck_assert_msg(fits, "the row is %s: %s", mirror->present[id] ? "there already" : "not there", text);
+    if (mirror->present[id] != (op == 'u' || op == 'd')) {
+        ck_abort_msg("the row is %s: %s", mirror->present[id] ? "there already" : "not there", text);
+    }
     mirror->present[id] = op != 'd';
     mirror->value[id] = value;
 }
@@ -118,8 +123,10 @@ static inline void mirror_compare(struct mirror *mirror)
     ck_assert_msg(result != NULL, "%s", err.text);
     for (int row = 0; row < PQntuples(result); row++) {
         long long id = atoll(PQgetvalue(result, row, 0)), value = atoll(PQgetvalue(result, row, 1));
-        ck_assert_msg(mirror->present[id] && mirror->value[id] == value, "row %lld is %lld, and %s %lld", id, value,
-                      mirror->present[id] ? "came as" : "is missing", mirror->value[id]);
+        if (!mirror->present[id] || mirror->value[id] != value) {
+            ck_abort_msg("row %lld is %lld, and %s %lld", id, value, mirror->present[id] ? "came as" : "is missing",
+                         mirror->value[id]);
+        }
     }
     for (int id = 0; id < MIRROR_IDS; id++) {
         rows += mirror->present[id] ? 1 : 0;

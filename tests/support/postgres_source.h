@@ -136,17 +136,16 @@ static inline void capture_note(struct capture *capture, const struct record *re
     bytes_append_byte(&capture->seen, '\n');
 }
 
-/* One poll, opened again for as long as it takes; the records are given to `each` too, when it is not NULL. */
-static inline size_t capture_poll_each(struct capture *capture, void (*each)(void *, const struct record *), void *self)
+/* One poll; the records are given to `each` too, when it is not NULL. */
+static inline int capture_try_poll(struct capture *capture, void (*each)(void *, const struct record *), void *self)
 {
     struct source_batch batch = {0};
-    while (postgres_source_class.poll(capture->task, 300, &batch, &capture->err)) {
-        ck_assert_msg(capture->err.class == ERR_RETRY, "%s", capture->err.text);
-        capture_close(capture);
-        usleep(50000);
-        capture_open(capture);
+    if (postgres_source_class.poll(capture->task, 300, &batch, &capture->err)) {
+        return -1;
     }
-    ck_assert(batch.count == 0 || !slice_is_null(batch.position));
+    if (batch.count > 0 && slice_is_null(batch.position)) {
+        ck_abort_msg("records came without a position");
+    }
     for (size_t i = 0; i < batch.count; i++) {
         if (capture->keep) {
             capture_note(capture, &batch.records[i]);
@@ -164,12 +163,28 @@ static inline size_t capture_poll_each(struct capture *capture, void (*each)(voi
     capture->progress = batch.progress;
     snprintf(capture->phase, sizeof(capture->phase), "%s", batch.progress.phase ? batch.progress.phase : "");
     capture->progress.phase = NULL;
-    return batch.count;
+    return 0;
 }
 
+/* The same, opened again for as long as it takes. */
+static inline void capture_poll_each(struct capture *capture, void (*each)(void *, const struct record *), void *self)
+{
+    while (capture_try_poll(capture, each, self)) {
+        if (capture->err.class != ERR_RETRY) {
+            ck_abort_msg("%s", capture->err.text);
+        }
+        capture_close(capture);
+        usleep(50000);
+        capture_open(capture);
+    }
+}
+
+/* How many records came. */
 static inline size_t capture_poll(struct capture *capture)
 {
-    return capture_poll_each(capture, NULL, NULL);
+    size_t before = capture->count;
+    capture_poll_each(capture, NULL, NULL);
+    return capture->count - before;
 }
 
 static inline void capture_acknowledge(struct capture *capture)
