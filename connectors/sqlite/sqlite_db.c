@@ -137,6 +137,12 @@ int sqlite_db_open_existing(struct sqlite_db *db, const struct connector_context
     return 0;
 }
 
+int sqlite_db_open_reading(struct sqlite_db *db, const struct connector_context *context, const char *path,
+                           struct err *err)
+{
+    return open_file(db, context, path, SQLITE_OPEN_READONLY, err);
+}
+
 void sqlite_db_close(struct sqlite_db *db)
 {
     sqlite3_close(db->handle);

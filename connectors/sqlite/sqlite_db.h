@@ -24,6 +24,8 @@ int sqlite_db_open(struct sqlite_db *db, const struct connector_context *context
 /* The same without a word about the log: a file of others stays as it is. */
 int sqlite_db_open_existing(struct sqlite_db *db, const struct connector_context *context, const char *path,
                             struct err *err);
+int sqlite_db_open_reading(struct sqlite_db *db, const struct connector_context *context, const char *path,
+                           struct err *err);
 void sqlite_db_close(struct sqlite_db *db);
 
 /* Fills `err` from the handle's last error: ERR_SKIP for constraints and types, ERR_RETRY for locks, full disks and

@@ -36,18 +36,9 @@ struct sqlite_position_table *sqlite_position_pending(const struct sqlite_positi
     return NULL;
 }
 
-static void free_list(struct option_list *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        free(list->items[i]);
-    }
-    free(list->items);
-    *list = (struct option_list){NULL, 0, 0};
-}
-
 void sqlite_position_forget_after(struct sqlite_position *position)
 {
-    free_list(&position->after);
+    option_list_free(&position->after);
     position->rows = 0;
 }
 
@@ -57,7 +48,7 @@ void sqlite_position_free(struct sqlite_position *position)
         free(position->tables[i].name);
     }
     free(position->tables);
-    free_list(&position->after);
+    option_list_free(&position->after);
     *position = (struct sqlite_position){0};
 }
 
@@ -219,7 +210,7 @@ void sqlite_position_write(const struct sqlite_position *position, struct bytes 
 
 /* ---- key values ---- */
 
-void sqlite_position_put(struct sqlite_position *position, const struct sqlite_position_value *value)
+void sqlite_position_put(struct option_list *after, const struct sqlite_position_value *value)
 {
     struct bytes item = {0};
     struct slice text = bytes_slice(&value->text);
@@ -234,7 +225,7 @@ void sqlite_position_put(struct sqlite_position *position, const struct sqlite_p
     } else if (value->type != 'n') {
         json_base64_encode(text, &item);
     }
-    option_list_add(&position->after, bytes_text(&item));
+    option_list_add(after, bytes_text(&item));
     bytes_free(&item);
 }
 

@@ -47,7 +47,7 @@ struct sqlite_position_value {
     double real;
     struct bytes text;
 };
-void sqlite_position_put(struct sqlite_position *position, const struct sqlite_position_value *value);
+void sqlite_position_put(struct option_list *after, const struct sqlite_position_value *value);
 /* False: it is none. The value's text is replaced. */
 bool sqlite_position_take(const char *item, struct sqlite_position_value *value);
 

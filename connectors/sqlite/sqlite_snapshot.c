@@ -1,5 +1,7 @@
 #include "connectors/sqlite/sqlite_snapshot.h"
 
+#include "connectors/sqlite/sqlite_key.h"
+
 #include <stdio.h>
 
 #define DOING "reading the rows of a watched table"
@@ -97,64 +99,6 @@ static sqlite3_stmt *prepare_behind(const struct sqlite_snapshot *snapshot, stru
 
 /* ---- keys ---- */
 
-static void bind_value(sqlite3_stmt *statement, int at, const struct sqlite_position_value *value)
-{
-    struct slice text = bytes_slice(&value->text);
-    switch (value->type) {
-    case 'i':
-        sqlite3_bind_int64(statement, at, value->integer);
-        break;
-    case 'r':
-        sqlite3_bind_double(statement, at, value->real);
-        break;
-    case 't':
-        sqlite3_bind_text64(statement, at, (const char *)text.data, text.size, SQLITE_TRANSIENT, SQLITE_UTF8);
-        break;
-    case 'b':
-        sqlite3_bind_blob64(statement, at, text.data, text.size, SQLITE_TRANSIENT);
-        break;
-    default:
-        sqlite3_bind_null(statement, at);
-    }
-}
-
-/* The position's key as parameters from `first` on. */
-static void bind_after(const struct sqlite_snapshot *snapshot, sqlite3_stmt *statement, size_t first)
-{
-    struct sqlite_position_value value = {0};
-    for (size_t i = 0; i < snapshot->position->after.count; i++) {
-        if (sqlite_position_take(snapshot->position->after.items[i], &value)) {
-            bind_value(statement, (int)(first + i), &value);
-        }
-    }
-    bytes_free(&value.text);
-}
-
-static void put_key(struct sqlite_snapshot *snapshot, sqlite3_stmt *statement, int column)
-{
-    struct envelope_value from = sqlite_change_value(statement, column);
-    struct sqlite_position_value value = {.type = 'n', .integer = from.integer, .real = from.real};
-    switch (from.kind) {
-    case ENVELOPE_INTEGER:
-        value.type = 'i';
-        break;
-    case ENVELOPE_REAL:
-        value.type = 'r';
-        break;
-    case ENVELOPE_TEXT:
-        value.type = 't';
-        break;
-    case ENVELOPE_BYTES:
-        value.type = 'b';
-        break;
-    default:
-        break;
-    }
-    bytes_append_slice(&value.text, from.text);
-    sqlite_position_put(snapshot->position, &value);
-    bytes_free(&value.text);
-}
-
 /* The key of the row that the statement stands at becomes the position's. */
 static void note_key(struct sqlite_snapshot *snapshot, sqlite3_stmt *statement)
 {
@@ -164,11 +108,11 @@ static void note_key(struct sqlite_snapshot *snapshot, sqlite3_stmt *statement)
     snapshot->position->rows = rows;
     if (shape->rowid) {
         snapshot->rowid = sqlite3_column_int64(statement, 0);
-        put_key(snapshot, statement, 0);
+        sqlite_key_put(&snapshot->position->after, statement, 0);
         return;
     }
     for (int i = 1; i <= (int)shape->keys; i++) {
-        put_key(snapshot, statement, (int)sqlite_shape_key(shape, i));
+        sqlite_key_put(&snapshot->position->after, statement, (int)sqlite_shape_key(shape, i));
     }
 }
 
@@ -222,7 +166,7 @@ int sqlite_snapshot_read(struct sqlite_snapshot *snapshot, struct sqlite_changes
     struct sqlite_row row = {statement, 0, snapshot->shape};
     int code = SQLITE_ROW;
     if (started) {
-        bind_after(snapshot, statement, 1);
+        sqlite_key_bind(&snapshot->position->after, statement, 1);
     }
     while (!pieces_full(&changes->pieces) && (code = sqlite3_step(statement)) == SQLITE_ROW) {
         sqlite_change_add(changes, 'r', NULL, &row, origin);
@@ -250,7 +194,7 @@ int sqlite_snapshot_passed(struct sqlite_snapshot *snapshot, const struct sqlite
         int column = row->first + (int)sqlite_shape_key(row->shape, i);
         sqlite3_bind_value(snapshot->behind, i, sqlite3_column_value(row->statement, column));
     }
-    bind_after(snapshot, snapshot->behind, keys + 1);
+    sqlite_key_bind(&snapshot->position->after, snapshot->behind, keys + 1);
     int result = -1;
     if (sqlite3_step(snapshot->behind) == SQLITE_ROW) {
         result = sqlite3_column_int(snapshot->behind, 0);
