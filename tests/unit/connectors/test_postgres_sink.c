@@ -1,86 +1,5 @@
 /* The PostgreSQL sink on a real server: tests/support/with_postgres.sh gives its URL. */
-#include "connectors/postgres/postgres_connection.h"
-#include "connectors/postgres/postgres_sink.h"
-
-#include "../../support/unit.h"
-
-static struct postgres_sink_options options;
-static struct connector_context context;
-static struct connector_task *task;
-static PGconn *connection; /* of the test itself */
-static struct err err;
-static size_t bad;
-
-static void run(const char *sql)
-{
-    ck_assert_msg(postgres_connection_run(connection, sql, sql, &err) == 0, "%s", err.text);
-}
-
-/* First column of the first row. */
-static const char *ask(const char *sql)
-{
-    static char answer[4096];
-    PGresult *result = postgres_connection_query(connection, sql, sql, &err);
-    ck_assert_msg(result != NULL, "%s", err.text);
-    snprintf(answer, sizeof(answer), "%s", PQntuples(result) ? PQgetvalue(result, 0, 0) : "nothing");
-    PQclear(result);
-    return answer;
-}
-
-static void setup(const char *table, const char *ddl)
-{
-    option_defaults(postgres_sink_class.options, &options);
-    ck_assert_int_eq(option_set(postgres_sink_class.options, &options, "url", getenv("TIDEMILL_TEST_POSTGRES"), &err),
-                     0);
-    ck_assert_int_eq(option_set(postgres_sink_class.options, &options, "table", table, &err), 0);
-    context = (struct connector_context){
-        .app = "app", .name = table, .topic = "input", .tasks = 1, .json_keys = true, .options = &options};
-    connection = postgres_connection_open(&context, options.url, false, &err);
-    ck_assert_msg(connection != NULL, "%s", err.text);
-    run(ddl);
-}
-
-static void set(const char *name, const char *value)
-{
-    ck_assert_msg(option_set(postgres_sink_class.options, &options, name, value, &err) == 0, "%s", err.text);
-}
-
-static void open_sink(void)
-{
-    ck_assert_msg(postgres_sink_class.validate(&options, &err) == 0, "%s", err.text);
-    ck_assert_msg(postgres_sink_class.open(&context, &task, &err) == 0, "%s", err.text);
-}
-
-static void teardown(void)
-{
-    if (task) {
-        postgres_sink_class.close(task);
-    }
-    PQfinish(connection);
-    option_free(postgres_sink_class.options, &options);
-}
-
-/* Pairs of key and value, ended by a NULL key; a NULL value is a tombstone. */
-static int write_pairs(int64_t from, const char *const *pairs)
-{
-    struct record records[32] = {0};
-    size_t count = 0;
-    for (; pairs[2 * count]; count++) {
-        records[count].key = slice_text(pairs[2 * count]);
-        records[count].value = slice_text(pairs[2 * count + 1]);
-    }
-    int64_t to = (from == CONNECTOR_NO_OFFSET ? 0 : from) + (int64_t)count;
-    const struct sink_batch batch = {records, count, from, to};
-    return postgres_sink_class.write(task, &batch, &bad, &err);
-}
-#define WRITE(from, ...) write_pairs(from, (const char *const[]){__VA_ARGS__, NULL})
-
-static int64_t where(void)
-{
-    int64_t next = -2;
-    ck_assert_msg(postgres_sink_class.position(task, &next, &err) == 0, "%s", err.text);
-    return next;
-}
+#include "tests/support/postgres_sink.h"
 
 static char statements[4096];
 
@@ -340,24 +259,8 @@ START_TEST(connecting_says_what_is_wrong)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *const tests[] = {upsert_keeps_the_last_change_per_key,
-                                  old_position_is_fenced_and_writes_nothing,
-                                  bad_record_is_named_and_nothing_is_written,
-                                  values_arrive_in_their_types,
-                                  insert_copies_every_record,
-                                  update_leaves_missing_rows_missing,
-                                  table_is_made_and_widened,
-                                  competing_writers_write_each_record_once,
-                                  check_names_missing_rights,
-                                  changed_table_is_seen_while_writing,
-                                  lost_connection_is_tried_again,
-                                  connecting_says_what_is_wrong};
-    if (!getenv("TIDEMILL_TEST_POSTGRES")) {
-        fprintf(stderr,
-                "SKIP: TIDEMILL_TEST_POSTGRES does not name a server: tests/support/with_postgres.sh runs this\n");
-        return 77;
-    }
-    return unit_run("postgres_sink", tests, sizeof(tests) / sizeof(tests[0]));
-}
+SINK_MAIN("postgres_sink", upsert_keeps_the_last_change_per_key, old_position_is_fenced_and_writes_nothing,
+          bad_record_is_named_and_nothing_is_written, values_arrive_in_their_types, insert_copies_every_record,
+          update_leaves_missing_rows_missing, table_is_made_and_widened, competing_writers_write_each_record_once,
+          check_names_missing_rights, changed_table_is_seen_while_writing, lost_connection_is_tried_again,
+          connecting_says_what_is_wrong)
