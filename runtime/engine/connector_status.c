@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 
 void connector_status_init(struct connector_status *status, const struct connector_use *use, int32_t task)
@@ -22,6 +23,24 @@ void connector_status_connecting(struct connector_status *status)
     pthread_mutex_unlock(&status->lock);
 }
 
+/* With the lock held. */
+static void note_progress(struct connector_status *status, const struct source_progress *progress)
+{
+    struct connector_report *report = &status->report;
+    const char *phase = progress->phase ? progress->phase : "";
+    int64_t now_ns = clock_monotonic_ns(&CLOCK_SYSTEM);
+    if (strncmp(report->phase, phase, sizeof(report->phase) - 1) != 0 || progress->done < report->done) {
+        snprintf(report->phase, sizeof(report->phase), "%s", phase);
+        status->phase_since_ns = now_ns;
+        status->phase_from = progress->done;
+    }
+    report->done = progress->done;
+    report->total = progress->total;
+    double seconds = (double)(now_ns - status->phase_since_ns) / 1e9;
+    bool known = phase[0] != '\0' && seconds > 0;
+    report->rows_per_s = known ? (int64_t)((double)(progress->done - status->phase_from) / seconds) : 0;
+}
+
 void connector_status_running(struct connector_status *status, size_t records, const struct source_progress *progress)
 {
     struct connector_report *report = &status->report;
@@ -31,9 +50,7 @@ void connector_status_running(struct connector_status *status, size_t records, c
     report->reason[0] = '\0';
     report->records += (int64_t)records;
     if (progress) {
-        snprintf(report->phase, sizeof(report->phase), "%s", progress->phase ? progress->phase : "");
-        report->done = progress->done;
-        report->total = progress->total;
+        note_progress(status, progress);
     }
     pthread_mutex_unlock(&status->lock);
 }

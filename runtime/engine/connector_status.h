@@ -18,11 +18,13 @@ struct connector_report {
     char reason[ERR_TEXT_SIZE]; /* of the last failure; empty: none since the last success */
     char phase[128];            /* of source_progress; empty: none */
     int64_t done, total;
+    int64_t rows_per_s; /* since the phase began; 0: not known */
 };
 
 struct connector_status {
     pthread_mutex_t lock;
     struct connector_report report; /* @locks lock */
+    int64_t phase_since_ns, phase_from; /* when the phase began, and with how many rows. @locks lock */
     uint64_t seed;                  /* of the jitter; the task's own thread only */
 };
 

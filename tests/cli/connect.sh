@@ -151,6 +151,41 @@ test_offsets_are_not_set_while_the_app_runs() {
     status 0 tm connect offsets reset p.lua lines
 }
 
+start_app() {
+    "$PROGRAM" run p.lua --http 127.0.0.1:0 "$@" > log 2>&1 &
+    app=$!
+    await grep -q "The HTTP server listens" log
+    port=$(sed -n 's/.*The HTTP server listens.*port=\([0-9]*\).*/\1/p' log)
+}
+
+test_the_page_of_connectors() {
+    command -v curl > /dev/null || skip "needs curl"
+    write_pipeline
+    sed -i 's/key = "n" }):to/key = "n", follow = true }):to/' p.lua
+    start_app
+    await sh -c "curl -sf 127.0.0.1:$port/connectors | grep -q '\"side\":\"sink\".*\"records\":3,'"
+    curl -sf "127.0.0.1:$port/connectors" > page
+    contains '^\[{"connector":"lines","kind":"file","side":"source","task":0,"worker":"0_0","state":"running","records":3,"failures":0' < page
+    contains '{"connector":"rows","kind":"sqlite","side":"sink","task":0,"worker":"[0-9]_0","state":"running","records":3,' < page
+    status 0 tm top --http "$port" --once --interval 50ms
+    says "lines      file    source     0  running        3         0"
+    kill $app
+    wait $app
+}
+
+test_what_fails_is_on_the_page() {
+    command -v curl > /dev/null || skip "needs curl"
+    write_pipeline
+    sed -i 's/tm.connect.sqlite.*$/tm.connect.postgres { url = "postgresql:\/\/127.0.0.1:1\/d?connect_timeout=2", table = "t" })/' p.lua
+    start_app
+    await sh -c "curl -sf 127.0.0.1:$port/connectors | grep -q '\"state\":\"waiting\"'"
+    await sh -c "curl -sf 127.0.0.1:$port/connectors | grep -q '\"failures\":[2-9]'"
+    status 0 tm top --http "$port" --once --interval 50ms
+    says "Connection refused"
+    kill $app
+    wait $app
+}
+
 test_offsets_refuse() {
     write_pipeline
     tm produce other in.jsonl > /dev/null
