@@ -95,6 +95,7 @@ static int open_worker(struct stream_thread *thread, int subtopology, int32_t pa
         .globals = globals_stores(thread->globals),
         .session = thread->session,
         .transport = thread->transport,
+        .log = thread->config.transport,
         .clock = thread->config.clock,
         .subtopology = subtopology,
         .partition = partition,

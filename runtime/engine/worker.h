@@ -32,6 +32,7 @@ struct worker_config {
     struct store_set *globals;     /* stores of the thread's global tables; NULL: none */
     struct session *session;       /* for producing */
     const struct transport_class *transport;
+    struct transport *log; /* behind the session, for questions */
     const struct clock *clock;
     int subtopology;
     int32_t partition;

@@ -205,11 +205,33 @@ static int open_sink(struct worker *worker, struct worker_task *task, const stru
     return sink_task_open(&config, &task->sink, err);
 }
 
-/* The target's own position decides: it is behind the group when it was put back to an earlier state. */
+/* A target that was put back to an earlier state needs records which the topic may not have any more. */
+static int check_kept(struct worker *worker, const struct worker_input *input, int64_t offset, struct err *err)
+{
+    struct transport *log = worker->config.log;
+    int64_t low, high;
+    if (worker->config.transport->watermarks(log, input->topic, input->partition, &low, &high, err)) {
+        return -1;
+    }
+    if (offset >= low) {
+        return 0;
+    }
+    return err_set(
+        err, ERR_FATAL, ERR_TOPIC,
+        "The target of the sink %s has offset %lld of %s, partition %d, as its position, but the topic begins "
+        "at %lld: what lies between is gone. Bring the target back to a later state, or set its position to "
+        "%lld if it needs nothing of that.",
+        input->task->use->name, (long long)offset, input->topic, (int)input->partition, (long long)low, (long long)low);
+}
+
+/* The target's own position decides. */
 static int begin_at(struct worker *worker, struct worker_input *input, int64_t offset, struct err *err)
 {
     bool behind = offset != CONNECTOR_NO_OFFSET && offset < input->position;
-    return behind ? worker_seek(worker, input, offset, err) : 0;
+    if (!behind) {
+        return 0;
+    }
+    return check_kept(worker, input, offset, err) || worker_seek(worker, input, offset, err) ? -1 : 0;
 }
 
 /* What is said of a refused record goes out with the next commit, and only then the task passes over it. */
