@@ -57,7 +57,7 @@ static void write_json(struct json_writer *writer, struct slice text)
     }
 }
 
-static void write_value(struct json_writer *writer, const struct envelope_value *value)
+void envelope_write_value(struct json_writer *writer, const struct envelope_value *value)
 {
     switch (value->kind) {
     case ENVELOPE_BOOLEAN:
@@ -102,7 +102,7 @@ static void write_fields(struct json_writer *writer, struct envelope_row row)
         const struct envelope_field *field = &row.fields[i];
         if (field->value.kind < ENVELOPE_UNAVAILABLE) {
             write_name(writer, field->name);
-            write_value(writer, &field->value);
+            envelope_write_value(writer, &field->value);
         }
     }
 }

@@ -8,7 +8,7 @@
 #ifndef TIDEMILL_CONNECTORS_ENVELOPE_H
 #define TIDEMILL_CONNECTORS_ENVELOPE_H
 
-#include "base/bytes.h"
+#include "base/json_write.h"
 
 #define ENVELOPE_INTEGER_MAX (INT64_C(1) << 53) /* larger ones, either side of zero, are strings */
 
@@ -52,6 +52,9 @@ struct envelope {
 void envelope_write(const struct envelope *envelope, struct bytes *out);
 /* An object of these fields. False, and nothing is written: there are none. */
 bool envelope_write_key(struct envelope_row key, struct bytes *out);
+
+/* One value, as it stands in a row; what is not known is null. */
+void envelope_write_value(struct json_writer *writer, const struct envelope_value *value);
 
 struct envelope_value envelope_integer(int64_t value);
 struct envelope_value envelope_text(struct slice text);

@@ -1,25 +1,8 @@
 #include "connectors/postgres/postgres_change.h"
 
-#include "base/json.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
-
-/* Oids of pg_type that are the same on every server. */
-enum type {
-    TYPE_BOOL = 16,
-    TYPE_BYTEA = 17,
-    TYPE_INT8 = 20,
-    TYPE_INT2 = 21,
-    TYPE_INT4 = 23,
-    TYPE_OID = 26,
-    TYPE_JSON = 114,
-    TYPE_FLOAT4 = 700,
-    TYPE_FLOAT8 = 701,
-    TYPE_TIMESTAMP = 1114,
-    TYPE_TIMESTAMPTZ = 1184,
-    TYPE_JSONB = 3802
-};
 
 /* ---- tables ---- */
 
@@ -86,93 +69,7 @@ struct postgres_table *postgres_change_define(struct postgres_changes *changes, 
 void postgres_change_add_column(struct postgres_table *table, struct slice name, uint32_t type, bool key)
 {
     table->columns = memory_grow(table->columns, table->count, &table->capacity, sizeof(*table->columns));
-    table->columns[table->count++] = (struct postgres_column){copy_text(name), type, key};
-}
-
-/* ---- values ---- */
-
-static int hex_digit(unsigned char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
-static struct envelope_value bytea_value(struct slice text, struct bytes *scratch)
-{
-    if (text.size < 2 || text.data[0] != '\\' || text.data[1] != 'x' || text.size % 2 != 0) {
-        return envelope_text(text);
-    }
-    bytes_clear(scratch);
-    for (size_t i = 2; i < text.size; i += 2) {
-        int high = hex_digit(text.data[i]), low = hex_digit(text.data[i + 1]);
-        if (high < 0 || low < 0) {
-            return envelope_text(text);
-        }
-        bytes_append_byte(scratch, (unsigned char)(high << 4 | low));
-    }
-    return (struct envelope_value){.kind = ENVELOPE_BYTES, .text = bytes_slice(scratch)};
-}
-
-/* "2026-01-31 10:15:00.5+00" becomes "2026-01-31T10:15:00.5Z"; infinity and years BC stay as they are. */
-static struct envelope_value time_value(struct slice text, struct bytes *scratch)
-{
-    if (text.size < 19 || memchr(text.data, 'B', text.size)) {
-        return envelope_text(text);
-    }
-    bytes_clear(scratch);
-    bytes_append_slice(scratch, text);
-    unsigned char *space = memchr(scratch->data, ' ', scratch->size);
-    if (space) {
-        *space = 'T';
-    }
-    if (memcmp(scratch->data + scratch->size - 3, "+00", 3) == 0) {
-        scratch->size -= 3;
-        bytes_append_byte(scratch, 'Z');
-    }
-    return (struct envelope_value){.kind = ENVELOPE_TEXT, .text = bytes_slice(scratch)};
-}
-
-static struct envelope_value number_value(struct slice text, bool integer)
-{
-    char digits[64];
-    char *end = digits;
-    struct envelope_value value = {.kind = integer ? ENVELOPE_INTEGER : ENVELOPE_REAL};
-    if (text.size == 0 || text.size >= sizeof(digits)) {
-        return envelope_text(text);
-    }
-    memcpy(digits, text.data, text.size);
-    digits[text.size] = '\0';
-    if (integer) {
-        value.integer = strtoll(digits, &end, 10);
-    } else {
-        value.real = strtod(digits, &end);
-    }
-    return *end == '\0' ? value : envelope_text(text);
-}
-
-struct envelope_value postgres_change_value(uint32_t type, struct slice text, struct bytes *scratch)
-{
-    switch (type) {
-    case TYPE_BOOL:
-        return (struct envelope_value){.kind = ENVELOPE_BOOLEAN, .integer = text.size > 0 && text.data[0] == 't'};
-    case TYPE_INT2:
-    case TYPE_INT4:
-    case TYPE_INT8:
-    case TYPE_OID:
-        return number_value(text, true);
-    case TYPE_FLOAT4:
-    case TYPE_FLOAT8:
-        return number_value(text, false);
-    case TYPE_JSON:
-    case TYPE_JSONB:
-        return (struct envelope_value){.kind = ENVELOPE_JSON, .text = text};
-    case TYPE_BYTEA:
-        return bytea_value(text, scratch);
-    case TYPE_TIMESTAMP:
-    case TYPE_TIMESTAMPTZ:
-        return time_value(text, scratch);
-    default: /* numeric too: exact digits */
-        return envelope_text(text);
-    }
+    table->columns[table->count++] = (struct postgres_column){copy_text(name), type, postgres_type_element(type), key};
 }
 
 /* ---- rows ---- */
@@ -194,7 +91,8 @@ static struct envelope_row fill(struct envelope_field *fields, const struct post
         } else if (value->kind == PGOUTPUT_UNCHANGED) {
             fields[i].value = (struct envelope_value){.kind = ENVELOPE_UNAVAILABLE};
         } else {
-            fields[i].value = postgres_change_value(table->columns[i].type, value->data, scratch);
+            fields[i].value =
+                postgres_type_value(table->columns[i].type, table->columns[i].element, value->data, scratch);
             if (fields[i].value.text.data == scratch->data && scratch->data) {
                 fields[i].value.text = arena_copy(arena, fields[i].value.text);
             }

@@ -6,14 +6,15 @@
 #ifndef TIDEMILL_CONNECTORS_POSTGRES_CHANGE_H
 #define TIDEMILL_CONNECTORS_POSTGRES_CHANGE_H
 
-#include "connectors/envelope.h"
 #include "connectors/postgres/pgoutput.h"
+#include "connectors/postgres/postgres_type.h"
 #include "engine/record.h"
 
 struct postgres_column {
     char *name;
-    uint32_t type; /* oid; what is not built in is text */
-    bool key;      /* of the primary key */
+    uint32_t type;    /* oid; what is not built in is text */
+    uint32_t element; /* of an array: as postgres_type_element says */
+    bool key;         /* of the primary key */
 };
 
 struct postgres_table {
@@ -82,8 +83,5 @@ int postgres_change_add_copied(struct postgres_changes *changes, const struct po
 void postgres_change_clear(struct postgres_changes *changes);
 const struct record *postgres_change_list(struct postgres_changes *changes);
 void postgres_change_free(struct postgres_changes *changes);
-
-/* A value in PostgreSQL's text form by the oid of its type. `scratch` receives decoded bytea. */
-struct envelope_value postgres_change_value(uint32_t type, struct slice text, struct bytes *scratch);
 
 #endif

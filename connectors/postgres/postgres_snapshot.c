@@ -1,6 +1,7 @@
 #include "connectors/postgres/postgres_snapshot.h"
 
 #include "base/clock.h"
+#include "connectors/postgres/postgres_catalog.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,7 +116,10 @@ static int begin_copy(struct postgres_snapshot *snapshot, struct err *err)
     } else if (result) {
         define_table(snapshot, result);
         append_copy(&sql, snapshot->copied, PQgetvalue(result, 0, 3)[0] == 'p');
-        outcome = postgres_connection_run(snapshot->connection, bytes_text(&sql), snapshot->phase, err);
+        outcome = postgres_catalog_resolve(snapshot->connection, snapshot->copied, err) ||
+                          postgres_connection_run(snapshot->connection, bytes_text(&sql), snapshot->phase, err)
+                      ? -1
+                      : 0;
     }
     PQclear(result);
     bytes_free(&name);

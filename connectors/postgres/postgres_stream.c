@@ -1,8 +1,7 @@
 #include "connectors/postgres/postgres_stream.h"
 
 #include "base/clock.h"
-
-#include <stdio.h>
+#include "connectors/postgres/postgres_catalog.h"
 
 #define ALIVE_MS 10000  /* the server is told at least so often that this side lives */
 #define CONFIRM_MS 1000 /* and at most so often what it may forget, */
@@ -64,27 +63,6 @@ void postgres_stream_free(struct postgres_stream *stream)
 
 /* ---- messages ---- */
 
-/* With the whole row as its identity a table marks every column, with none no column: the catalog knows the key. */
-static int find_key(struct postgres_stream *stream, struct postgres_table *table, struct err *err)
-{
-    char oid[16];
-    const char *value = oid;
-    snprintf(oid, sizeof(oid), "%u", table->oid);
-    PGresult *result = postgres_connection_query_params(
-        stream->control,
-        "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) "
-        "WHERE i.indisprimary AND i.indrelid = $1::oid",
-        1, &value, "reading a primary key", err);
-    for (size_t i = 0; result && i < table->count; i++) {
-        table->columns[i].key = false;
-        for (int row = 0; row < PQntuples(result); row++) {
-            table->columns[i].key |= strcmp(PQgetvalue(result, row, 0), table->columns[i].name) == 0;
-        }
-    }
-    PQclear(result);
-    return result ? 0 : -1;
-}
-
 static int on_relation(struct postgres_stream *stream, struct err *err)
 {
     const struct pgoutput *message = &stream->message;
@@ -94,7 +72,11 @@ static int on_relation(struct postgres_stream *stream, struct err *err)
         const struct pgoutput_column *column = &message->columns[i];
         postgres_change_add_column(table, column->name, column->type, column->key);
     }
-    return message->identity == 'f' || message->identity == 'n' ? find_key(stream, table, err) : 0;
+    bool unmarked = message->identity == 'f' || message->identity == 'n';
+    return postgres_catalog_resolve(stream->control, table, err) ||
+                   (unmarked && postgres_catalog_find_key(stream->control, table, err))
+               ? -1
+               : 0;
 }
 
 /* What an update did not touch stands in the old row when that is sent whole. */
