@@ -46,6 +46,7 @@ static const struct {
     {"lsn.flush.mode", "the server may forget what is committed in the log, and nothing before."},
     {"offset.mismatch.strategy", "a slot that is ahead of the stored position stops the app, with a message."},
     {"status.update.interval.ms", "the source confirms by itself."},
+    {"query.suffix", "write the whole query in `query`; what a restart needs is added to it."},
     {"max.queue.size", "memory is bounded by the batches that are read ahead."},
     {"max.batch.size", "memory is bounded by the batches that are read ahead."},
     {"poll.interval.ms", "changes come as they are committed."},

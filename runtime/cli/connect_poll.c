@@ -14,6 +14,7 @@ struct poll {
     struct bytes tables;  /* list */
     bool loop;            /* several tables: the name is in the variable `name` */
     const char *prefix;
+    const char *query; /* NULL: tables */
     const char *indent;
 };
 
@@ -78,7 +79,8 @@ static void append_cursor(struct poll *poll)
                             "is new. tm.connect.postgres reads the rows that are there and then every change.");
     }
     connect_script_note(poll->script, "mode",
-                        "rows that were written before others but are committed after them are not seen, here as in "
+                        "each record has the column `id` as its key. Rows that were written before others but are "
+                        "committed after them are not seen, here as in "
                         "Connect; cursor = \"commit\" loses none. `tidemill connect check` prints what it needs.");
 }
 
@@ -99,6 +101,10 @@ static void append_duration(struct poll *poll, const char *key, const char *opti
 
 static void append_table(struct poll *poll, struct slice table)
 {
+    if (poll->query != NULL) {
+        append_option(poll, "query", poll->query, true);
+        return;
+    }
     if (poll->loop) {
         append_option(poll, "table", "name", false);
         return;
@@ -109,7 +115,7 @@ static void append_table(struct poll *poll, struct slice table)
     bytes_free(&copy);
 }
 
-/* Connect leaves the schema out of the topic's name. */
+/* Connect leaves the schema out of the topic's name; that of a query is the prefix alone. */
 static void append_to(struct poll *poll, struct slice table)
 {
     struct bytes *out = &poll->script->body;
@@ -152,9 +158,9 @@ static void write_tables(struct poll *poll)
     struct bytes *out = &poll->script->body;
     const char *list = bytes_text(&poll->tables);
     const char *at = list;
-    struct slice table = SLICE_NULL;
+    struct slice table = slice_text("");
     struct slice second;
-    poll->loop = !connect_config_item(&at, &table) || connect_config_item(&at, &second);
+    poll->loop = poll->query == NULL && (!connect_config_item(&at, &table) || connect_config_item(&at, &second));
     poll->indent = poll->loop ? "    " : "  ";
     if (poll->loop) {
         bytes_append_text(out, "for _, name in ipairs ");
@@ -163,14 +169,6 @@ static void write_tables(struct poll *poll)
     }
     append_source(poll, table);
     bytes_append_text(out, poll->loop ? "end\n" : "");
-}
-
-static int refuse_query(struct poll *poll, struct err *err)
-{
-    return connect_config_look(poll->script->config, "query") == NULL
-               ? 0
-               : err_set(err, ERR_FATAL, ERR_CONFIG,
-                         "The setting query has no translation: make a view of the query and name it as the table.");
 }
 
 int connect_poll_write(struct connect_script *script, struct err *err)
@@ -184,12 +182,12 @@ int connect_poll_write(struct connect_script *script, struct err *err)
     };
     const char *prefix = connect_config_take(config, "topic.prefix");
     poll.prefix = prefix != NULL ? prefix : "";
-    int result = refuse_query(&poll, err);
+    poll.query = connect_config_take(config, "query");
+    int result = connect_url_jdbc(script, &address, &poll.database, &poll.address, err);
     if (result == 0) {
-        result = connect_url_jdbc(script, &address, &poll.database, &poll.address, err);
-    }
-    if (result == 0) {
-        connect_tables_list(script, "table.whitelist", "table.include.list", &poll.tables);
+        if (poll.query == NULL) {
+            connect_tables_list(script, "table.whitelist", "table.include.list", &poll.tables);
+        }
         write_tables(&poll);
     }
     bytes_free(&poll.address);

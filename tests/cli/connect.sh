@@ -39,11 +39,17 @@ END
   "tombstones.on.delete": "false", "heartbeat.interval.ms": "10000", "transforms": "unwrap",
   "transforms.unwrap.type": "io.debezium.transforms.ExtractNewRecordState"}}
 END
+    cat > poll.json << 'END'
+{"name": "poll", "config": {
+  "connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector", "connection.url": "jdbc:sqlite:shop.db",
+  "mode": "timestamp+incrementing", "incrementing.column.name": "id", "timestamp.column.name": "updated_at",
+  "table.whitelist": "orders,customers", "topic.prefix": "shop-", "poll.interval.ms": "200"}}
+END
 }
 
 test_what_import_writes_is_a_pipeline() {
     write_configs
-    for config in sink sqlite debezium; do
+    for config in sink sqlite debezium poll; do
         status 0 tm connect import $config.json --output $config.lua
         says "$config.lua is written"
         status 0 tm check $config.lua
@@ -55,6 +61,19 @@ test_what_import_writes_is_a_pipeline() {
     contains 'secret "PASSWORD"' < debezium.lua
     cat sink.lua | tr '\n' ' ' > flat
     ! contains hidden < flat
+}
+
+test_an_imported_source_runs() {
+    command -v sqlite3 > /dev/null || skip "needs sqlite3"
+    write_configs
+    sqlite3 shop.db "CREATE TABLE orders (id INTEGER PRIMARY KEY, total INT, updated_at TEXT DEFAULT '2020-01-01 00:00:00');
+        CREATE TABLE customers AS SELECT 1 AS id, 'Ann' AS name, '2020-01-01 00:00:00' AS updated_at;
+        INSERT INTO orders (id, total) VALUES (1, 10), (2, 20)"
+    tm connect import poll.json > poll.lua
+    tm connect check poll.lua
+    status 0 tm run poll.lua --until-end --log-level warn
+    same 2 "$(tm consume shop-orders | wc -l)"
+    tm consume shop-customers --format value | contains '"name":"Ann"'
 }
 
 test_import_refuses() {

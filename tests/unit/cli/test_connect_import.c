@@ -149,6 +149,15 @@ START_TEST(a_polling_source)
 }
 END_TEST
 
+START_TEST(a_polling_query)
+{
+    import("{\"name\":\"q\",\"connector.class\":\"JdbcSourceConnector\",\"connection.url\":\"jdbc:sqlite:x\","
+           "\"mode\":\"incrementing\",\"query\":\"SELECT *\\nFROM \\\"a\\\"\",\"topic.prefix\":\"rows\"}");
+    has("app:source(\"q\", tm.connect.sqlite_poll {\n  path = \"x\",\n  query = \"SELECT *\\010FROM \\\"a\\\"\",\n");
+    has("  :to(\"rows\")\n");
+}
+END_TEST
+
 #define DEBEZIUM                                                                                                       \
     "{\"name\":\"inventory\",\"config\":{\"connector.class\":\"io.debezium.connector.postgresql.PostgresConnector\","  \
     "\"database.hostname\":\"db\",\"database.port\":\"5432\",\"database.user\":\"debezium\","                          \
@@ -286,8 +295,6 @@ START_TEST(what_is_no_config_is_refused)
     refused("{\"connector.class\":\"JdbcSinkConnector\",\"topics\":\"t\"}", "connection.url is missing");
     refused("{\"connector.class\":\"JdbcSinkConnector\",\"topics\":\"t\",\"connection.url\":\"jdbc:mysql://u:p@h/d\"}",
             "no connector for the database of connection.url (jdbc:mysql:...)");
-    refused("{\"connector.class\":\"JdbcSourceConnector\",\"query\":\"SELECT 1\",\"connection.url\":\"jdbc:sqlite:x\"}",
-            "make a view");
     refused("{\"connector.class\":\"PostgresConnector\"}", "database.dbname is missing");
     refused("{\"a\":{\"b\":1}}", "The setting \"a\" must be one text");
     refused("{\"a\":\"x\\u0000y\"}", "without zero bytes");
@@ -295,6 +302,6 @@ START_TEST(what_is_no_config_is_refused)
 END_TEST
 
 UNIT_MAIN("connect_import", an_upsert_sink, several_topics_are_a_loop, patterns_of_topics, schemas_are_taken_off,
-          a_polling_source, debezium, debezium_goes_on_where_it_stopped, every_known_transform_is_shown,
-          errors_go_where_they_went, nothing_is_dropped_and_no_secret_is_shown,
+          a_polling_source, a_polling_query, debezium, debezium_goes_on_where_it_stopped,
+          every_known_transform_is_shown, errors_go_where_they_went, nothing_is_dropped_and_no_secret_is_shown,
           the_environment_gives_parts_of_an_address, what_is_no_config_is_refused)
