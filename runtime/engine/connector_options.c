@@ -23,7 +23,7 @@ static const struct option sink_list[] = {
      .offset = offsetof(struct connector_runner_options, batch),
      .default_text = "10000",
      .low = 1,
-     .high = 1000000,
+     .high = 32768,
      .text = "Most records written in one transaction of the target; what has come is written at once, so under load "
              "batches grow by themselves."},
     {.name = "linger_ms",

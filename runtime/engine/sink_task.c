@@ -11,6 +11,8 @@
 
 #define CHUNKS 8 /* under way at most: what a slow target makes the process keep in memory */
 #define CHUNK_RECORDS 4096
+#define CHUNK_BYTES (1 << 20)
+#define CHUNKS_EAGER 2 /* less than that is under way: a chunk goes as it is */
 #define WAIT_MS 250
 #define NS_PER_MS INT64_C(1000000)
 
@@ -20,6 +22,7 @@ struct chunk {
     struct record *records;
     size_t count;
     size_t capacity;
+    size_t bytes;
 };
 
 struct sink_task {
@@ -434,6 +437,11 @@ bool sink_task_room(struct sink_task *task)
     return task->opened && !task->refused && ck_pr_load_32(&task->under_way) < CHUNKS;
 }
 
+static bool is_full(const struct chunk *chunk)
+{
+    return chunk->count >= CHUNK_RECORDS || chunk->bytes >= CHUNK_BYTES;
+}
+
 void sink_task_put(struct sink_task *task, const struct record *record)
 {
     if (record->offset < task->begin) {
@@ -446,14 +454,16 @@ void sink_task_put(struct sink_task *task, const struct record *record)
     struct chunk *chunk = task->filling;
     chunk->records = memory_grow(chunk->records, chunk->count, &chunk->capacity, sizeof(*chunk->records));
     chunk->records[chunk->count++] = record_copy(&chunk->arena, record);
-    if (chunk->count == CHUNK_RECORDS && sink_task_room(task)) {
+    chunk->bytes += record->key.size + record->value.size;
+    if (is_full(chunk)) {
         sink_task_flush(task);
     }
 }
 
 void sink_task_flush(struct sink_task *task)
 {
-    if (task->filling && ck_pr_load_32(&task->under_way) < CHUNKS) {
+    uint32_t under_way = ck_pr_load_32(&task->under_way);
+    if (task->filling && under_way < (is_full(task->filling) ? CHUNKS : CHUNKS_EAGER)) {
         ck_pr_inc_32(&task->under_way);
         mailbox_send(task->chunks, task->filling);
         task->filling = NULL;

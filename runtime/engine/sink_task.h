@@ -49,7 +49,7 @@ void sink_task_pass(struct sink_task *task);
 bool sink_task_room(struct sink_task *task);
 /* Records that it has been given before are passed over: they come again after a rebalance or an aborted commit. */
 void sink_task_put(struct sink_task *task, const struct record *record);
-/* Everything put so far may be written: called at the end of a round. */
+/* What was put so far may be written: called at the end of a round, and again when the task has woken the thread. */
 void sink_task_flush(struct sink_task *task);
 /* Offset after the last record that the target has for sure; CONNECTOR_NO_OFFSET: none yet. */
 int64_t sink_task_acknowledged(struct sink_task *task);

@@ -293,6 +293,7 @@ int worker_tasks_look(struct worker *worker, bool *room, struct err *err)
             return -1;
         }
     }
+    worker_tasks_flush(worker);
     *room = worker_tasks_have_room(worker);
     return 0;
 }
