@@ -8,6 +8,7 @@
 #include "base/mailbox.h"
 #include "base/memory.h"
 
+#define PROGRESS_NS INT64_C(5000000000)
 #define POLL_MS 250
 #define ORDERS 16
 
@@ -39,6 +40,7 @@ struct source_task {
     struct bytes position;            /* after the last batch handed out; empty: the beginning */
     struct bytes acknowledged;        /* not yet told to the connector; empty: nothing */
     size_t ahead;                     /* batches not released yet */
+    int64_t told_ns;                  /* when long work was told of last */
     bool ended;
 };
 
@@ -161,6 +163,24 @@ static void fail(struct source_task *task, struct err *err)
     }
 }
 
+/* Long work is told of every few seconds. */
+static void tell_progress(struct source_task *task)
+{
+    int64_t now_ns = clock_monotonic_ns(&system_clock);
+    if (now_ns - task->told_ns < PROGRESS_NS) {
+        return;
+    }
+    struct connector_report report;
+    connector_status_copy(&task->status, &report);
+    task->told_ns = now_ns;
+    if (report.phase[0] != '\0') {
+        log_event(LOG_INFO, "source at work", log_text("app", task->config.app),
+                  log_text("source", task->config.use->name), log_text("phase", report.phase),
+                  log_number("rows", report.done), log_number("rows_in_all_about", report.total),
+                  log_number("rows_per_second", report.rows_per_s));
+    }
+}
+
 static int read_some(struct source_task *task, struct err *err)
 {
     struct source_batch batch = {0};
@@ -168,6 +188,7 @@ static int read_some(struct source_task *task, struct err *err)
         return -1;
     }
     connector_status_running(&task->status, batch.count, &batch.progress);
+    tell_progress(task);
     if (!slice_is_null(batch.position)) {
         bytes_clear(&task->position);
         bytes_append_slice(&task->position, batch.position);
