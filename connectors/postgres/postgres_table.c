@@ -1,16 +1,20 @@
 #include "connectors/postgres/postgres_table.h"
 
+#include "base/json.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
 
+/* Values of a domain are cast to its base type, since an explicit cast to the domain would cut what is too long. */
 static const char columns_sql[] =
-    "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, -1), b.typname, b.typcategory,"
+    "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(b.oid, -1), b.typname, b.typcategory,"
     " t.typtype = 'd' OR a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a', b.typlen,"
     " b.typnamespace = 'pg_catalog'::regnamespace,"
-    " a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND t.typdefault IS NULL"
-    " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
-    " JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END"
+    " (a.attnotnull OR t.typnotnull) AND NOT a.atthasdef AND a.attidentity = '' AND t.typdefault IS NULL"
+    " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN LATERAL (WITH RECURSIVE base AS ("
+    " SELECT t.oid, t.typtype, t.typbasetype UNION ALL SELECT p.oid, p.typtype, p.typbasetype"
+    " FROM base JOIN pg_type p ON p.oid = base.typbasetype) SELECT oid FROM base WHERE typtype <> 'd') AS d ON true"
+    " JOIN pg_type b ON b.oid = d.oid"
     " WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 static const char key_sql[] =
     "SELECT a.attname FROM pg_index i CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)"
@@ -130,9 +134,17 @@ size_t postgres_table_find(const struct postgres_table *table, struct slice name
 
 /* ---- new columns ---- */
 
+/* Types of new columns. Numbers keep all their digits: integers beyond 2^53 don't become a double. */
+enum new_type { NEW_NONE, NEW_BOOL, NEW_INTEGER, NEW_LONG, NEW_REAL, NEW_NUMERIC, NEW_TEXT, NEW_JSON };
+static const char *const new_types[] = {
+    [NEW_BOOL] = "boolean",    [NEW_INTEGER] = "bigint", [NEW_LONG] = "bigint", [NEW_REAL] = "double precision",
+    [NEW_NUMERIC] = "numeric", [NEW_TEXT] = "text",      [NEW_JSON] = "jsonb",
+};
+#define EXACT_INTEGER (INT64_C(1) << 53)
+
 struct new_column {
     struct slice name;
-    enum rows_kind kind;
+    enum new_type type;
 };
 
 struct new_columns {
@@ -141,23 +153,65 @@ struct new_columns {
     size_t capacity;
 };
 
-/* The kind whose type takes values of both. */
-static enum rows_kind common_kind(enum rows_kind a, enum rows_kind b)
+static bool is_integer(struct slice number)
 {
-    bool numbers = (a == ROWS_INTEGER || a == ROWS_REAL) && (b == ROWS_INTEGER || b == ROWS_REAL);
-    return a == b || b == ROWS_NULL ? a : a == ROWS_NULL ? b : numbers ? ROWS_REAL : ROWS_NESTED;
+    size_t at = number.data[0] == '-';
+    while (at < number.size && number.data[at] >= '0' && number.data[at] <= '9') {
+        at++;
+    }
+    return at == number.size;
+}
+
+static enum new_type type_of(const struct rows_field *field)
+{
+    int64_t integer;
+    double real;
+    switch (field->kind) {
+    case ROWS_BOOL:
+        return NEW_BOOL;
+    case ROWS_INTEGER:
+        return json_number(field->text, &integer, &real) && integer >= -EXACT_INTEGER && integer <= EXACT_INTEGER
+                   ? NEW_INTEGER
+                   : NEW_LONG;
+    case ROWS_REAL:
+        return is_integer(field->text) ? NEW_NUMERIC : NEW_REAL;
+    case ROWS_STRING:
+        return NEW_TEXT;
+    case ROWS_NESTED:
+        return NEW_JSON;
+    default:
+        return NEW_NONE;
+    }
+}
+
+static bool is_number(enum new_type type)
+{
+    return type >= NEW_INTEGER && type <= NEW_NUMERIC;
+}
+
+/* What takes values of both. */
+static enum new_type common_type(enum new_type a, enum new_type b)
+{
+    enum new_type low = a < b ? a : b, high = a < b ? b : a;
+    if (low == high || low == NEW_NONE) {
+        return high;
+    }
+    if (is_number(low) && is_number(high)) {
+        return low == NEW_LONG ? NEW_NUMERIC : high;
+    }
+    return NEW_JSON;
 }
 
 static void note_field(struct new_columns *columns, const struct rows_field *field)
 {
     for (size_t i = 0; i < columns->count; i++) {
         if (slice_equal(columns->list[i].name, field->name)) {
-            columns->list[i].kind = common_kind(columns->list[i].kind, field->kind);
+            columns->list[i].type = common_type(columns->list[i].type, type_of(field));
             return;
         }
     }
     columns->list = memory_grow(columns->list, columns->count, &columns->capacity, sizeof(*columns->list));
-    columns->list[columns->count++] = (struct new_column){field->name, field->kind};
+    columns->list[columns->count++] = (struct new_column){field->name, type_of(field)};
 }
 
 bool postgres_table_lacks(const struct postgres_table *table, const struct rows *rows)
@@ -191,17 +245,13 @@ static void collect_new(const struct postgres_table *table, const struct rows *r
 /* Appends "name type" for each column that has a type, `before` in front of each, commas between. */
 static void append_definitions(struct bytes *sql, const struct new_columns *columns, const char *before)
 {
-    static const char *const types[] = {
-        [ROWS_BOOL] = "boolean", [ROWS_INTEGER] = "bigint", [ROWS_REAL] = "double precision",
-        [ROWS_STRING] = "text",  [ROWS_NESTED] = "jsonb",
-    };
     const char *comma = "";
     for (size_t i = 0; i < columns->count; i++) {
-        if (columns->list[i].kind != ROWS_NULL) {
+        if (columns->list[i].type != NEW_NONE) {
             bytes_append_format(sql, "%s%s", comma, before);
             comma = ", ";
             postgres_connection_quote(sql, columns->list[i].name);
-            bytes_append_format(sql, " %s", types[columns->list[i].kind]);
+            bytes_append_format(sql, " %s", new_types[columns->list[i].type]);
         }
     }
 }

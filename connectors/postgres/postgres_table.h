@@ -25,8 +25,8 @@ size_t postgres_table_find_from(const struct postgres_table *table, size_t first
 /* Whether a row has a field that is not null and no column. */
 bool postgres_table_lacks(const struct postgres_table *table, const struct rows *rows);
 /* Makes the table with the key columns as primary key, or adds the columns that the rows have and it has not; types by
- * the rows' values: bigint, double precision, boolean, text, jsonb. Columns that are null in all rows wait. The caller
- * loads again. */
+ * the rows' values: bigint, double precision, numeric for integers that neither holds, boolean, text, jsonb. Columns
+ * that are null in all rows wait. The caller loads again. */
 int postgres_table_extend(const struct postgres_table *table, PGconn *connection, const char *name,
                           const struct rows *rows, size_t key_columns, struct err *err);
 void postgres_table_free(struct postgres_table *table);
