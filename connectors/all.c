@@ -8,11 +8,7 @@
 
 /* In the order of the reference page. */
 static const struct connector *const list[] = {
-    &file_connector,
-    &sqlite_connector,
-    &sqlite_poll_connector,
-    &postgres_connector,
-    &postgres_poll_connector,
+    &file_connector, &sqlite_connector, &sqlite_poll_connector, &postgres_connector, &postgres_poll_connector,
 };
 
 const struct connector_table connectors_all = {list, sizeof(list) / sizeof(list[0])};

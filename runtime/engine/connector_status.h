@@ -23,9 +23,9 @@ struct connector_report {
 
 struct connector_status {
     pthread_mutex_t lock;
-    struct connector_report report; /* @locks lock */
+    struct connector_report report;     /* @locks lock */
     int64_t phase_since_ns, phase_from; /* when the phase began, and with how many rows. @locks lock */
-    uint64_t seed;                  /* of the jitter; the task's own thread only */
+    uint64_t seed;                      /* of the jitter; the task's own thread only */
 };
 
 void connector_status_init(struct connector_status *status, const struct connector_use *use, int32_t task);
