@@ -432,6 +432,11 @@ void sink_task_pass(struct sink_task *task)
     mailbox_send(task->passes, task); /* any message will do */
 }
 
+int64_t sink_task_wanted(const struct sink_task *task)
+{
+    return task->opened ? task->begin : CONNECTOR_NO_OFFSET;
+}
+
 bool sink_task_room(struct sink_task *task)
 {
     return task->opened && !task->refused && ck_pr_load_32(&task->under_way) < CHUNKS;

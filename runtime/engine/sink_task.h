@@ -45,6 +45,9 @@ enum sink_event sink_task_look(struct sink_task *task, int64_t *offset, struct e
 const struct record *sink_task_refused(const struct sink_task *task);
 /* The refused record is dropped, or in the dead letter topic by a committed transaction. */
 void sink_task_pass(struct sink_task *task);
+/* Offset of the first record that neither the target had at open nor sink_task_put has brought; CONNECTOR_NO_OFFSET:
+ * not opened yet, or the target has no position and nothing was put. */
+int64_t sink_task_wanted(const struct sink_task *task);
 /* Whether sink_task_put may be called: opened, and not too much under way. */
 bool sink_task_room(struct sink_task *task);
 /* Records that it has been given before are passed over: they come again after a rebalance or an aborted commit. */

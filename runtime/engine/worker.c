@@ -364,6 +364,11 @@ int worker_punctuate(struct worker *worker, int *fired, struct err *err)
     return fire_due(worker, TIME_WALL, clock_wall_ms(worker->config.clock), fired, err);
 }
 
+int64_t worker_commit_number(const struct worker *worker)
+{
+    return worker->commit_number;
+}
+
 int64_t worker_records(const struct worker *worker)
 {
     return worker->records;

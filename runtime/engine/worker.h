@@ -71,6 +71,8 @@ void worker_clear_inputs(struct worker *worker);
 /* Whether the committed offset of the partition is the one this worker committed (or it never had that input). */
 bool worker_agrees(const struct worker *worker, const struct assigned *assigned);
 int worker_input_count(const struct worker *worker);
+/* Of the last commit that this worker knows of; 0: none. */
+int64_t worker_commit_number(const struct worker *worker);
 /* Where the group's offset of an input stands as far as this worker knows (OFFSET_NONE: nothing committed yet). */
 void worker_committed(const struct worker *worker, int index, struct position *position);
 /* Paused inputs don't end a poll. worker_process lets the ones that it needs go again. */

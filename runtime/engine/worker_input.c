@@ -68,6 +68,9 @@ int worker_add_input(struct worker *worker, const struct assigned *assigned, str
         return err_set(err, ERR_FATAL, ERR_INTERNAL, "Worker %s has no source for topic %s.", worker->name,
                        assigned->topic);
     }
+    if (worker_task_drains(input)) {
+        input->task->placed = false;
+    }
     worker->input_count++;
     recall(worker, assigned->metadata);
     if (worker_task_feeds(input)) { /* positions are for the store, which has them */
@@ -206,8 +209,8 @@ int64_t worker_lag(struct worker *worker)
 bool worker_reached(struct worker *worker, const struct position *end)
 {
     const struct worker_input *input = find_input(worker, end->topic, end->partition);
-    if (!input || end->offset <= 0 || input->committed >= end->offset) {
-        return true;
+    if (!input || end->offset <= 0 || input->committed >= end->offset || worker_task_feeds(input)) {
+        return true; /* of a source nothing but its positions is read, and those only at open */
     }
     return !worker->suspended && !worker->dirty && used_up(input) && read_up_to(worker, input) >= end->offset;
 }
@@ -280,10 +283,10 @@ static void drop_buffered(struct worker_input *input)
 int worker_seek(struct worker *worker, struct worker_input *input, int64_t offset, struct err *err)
 {
     drop_buffered(input);
-    input->position = offset;
     if (worker->config.transport->seek(worker->config.session, input->handle, offset, err)) {
         return -1;
     }
+    input->position = offset;
     return set_paused(worker, input, false, err);
 }
 

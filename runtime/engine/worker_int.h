@@ -34,6 +34,7 @@ struct worker_task {
     bool moved;                      /* it is not committed yet */
 
     struct sink_task *sink;
+    bool placed;          /* reading has been compared with what the target needs */
     int64_t acknowledged; /* as of the last look */
     enum refusal refusal;
     struct err reason; /* of the refusal */

@@ -205,33 +205,57 @@ static int open_sink(struct worker *worker, struct worker_task *task, const stru
     return sink_task_open(&config, &task->sink, err);
 }
 
-/* A target that was put back to an earlier state needs records which the topic may not have any more. */
-static int check_kept(struct worker *worker, const struct worker_input *input, int64_t offset, struct err *err)
+static int refuse_gone(const struct worker_input *input, int64_t wanted, int64_t low, struct err *err)
 {
-    struct transport *log = worker->config.log;
-    int64_t low, high;
-    if (worker->config.transport->watermarks(log, input->topic, input->partition, &low, &high, err)) {
-        return -1;
-    }
-    if (offset >= low) {
-        return 0;
-    }
     return err_set(
         err, ERR_FATAL, ERR_TOPIC,
         "The target of the sink %s has offset %lld of %s, partition %d, as its position, but the topic begins "
         "at %lld: what lies between is gone. Bring the target back to a later state, or set its position to "
         "%lld if it needs nothing of that.",
-        input->task->use->name, (long long)offset, input->topic, (int)input->partition, (long long)low, (long long)low);
+        input->task->use->name, (long long)wanted, input->topic, (int)input->partition, (long long)low, (long long)low);
 }
 
-/* The target's own position decides. */
-static int begin_at(struct worker *worker, struct worker_input *input, int64_t offset, struct err *err)
+static int refuse_recreated(const struct worker_input *input, int64_t wanted, int64_t high, struct err *err)
 {
-    bool behind = offset != CONNECTOR_NO_OFFSET && offset < input->position;
-    if (!behind) {
+    return err_set(err, ERR_FATAL, ERR_TOPIC,
+                   "The target of the sink %s has offset %lld of %s, partition %d, as its position, but the topic ends "
+                   "at %lld: it was deleted and made again, and nothing says which of its records the target has. "
+                   "Remove the sink's position from the target, or set it to the first offset that it needs.",
+                   input->task->use->name, (long long)wanted, input->topic, (int)input->partition, (long long)high);
+}
+
+/* A target that was put back to an earlier state needs records which the topic may not have any more; one whose topic
+ * was made again would pass over records that it never had. */
+static int check_wanted(struct worker *worker, const struct worker_input *input, int64_t wanted, struct err *err)
+{
+    int64_t low, high;
+    if (wanted == input->position) {
         return 0;
     }
-    return check_kept(worker, input, offset, err) || worker_seek(worker, input, offset, err) ? -1 : 0;
+    if (worker->config.transport->watermarks(worker->config.log, input->topic, input->partition, &low, &high, err)) {
+        return -1;
+    }
+    if (wanted < input->position && wanted < low) {
+        return refuse_gone(input, wanted, low, err);
+    }
+    return wanted > high ? refuse_recreated(input, wanted, high, err) : 0;
+}
+
+/* The target's own position decides where reading goes on. It may be behind the group, and what it lacks then is not
+ * brought again by an input that goes back to the group's offset only: so this is done after each change of the input's
+ * place, until it has succeeded. */
+static int place_input(struct worker *worker, struct worker_task *task, struct worker_input *input, struct err *err)
+{
+    int64_t wanted = sink_task_wanted(task->sink);
+    if (task->placed || wanted == CONNECTOR_NO_OFFSET) {
+        return 0;
+    }
+    if (check_wanted(worker, input, wanted, err) ||
+        (wanted < input->position && worker_seek(worker, input, wanted, err))) {
+        return -1;
+    }
+    task->placed = true;
+    return 0;
 }
 
 /* What is said of a refused record goes out with the next commit, and only then the task passes over it. */
@@ -263,19 +287,18 @@ static int look_at_sink(struct worker *worker, struct worker_task *task, struct 
         return -1;
     }
     switch (sink_task_look(task->sink, &offset, &task->reason)) {
-    case SINK_OPENED:
-        if (begin_at(worker, input, offset, err)) {
-            return -1;
-        }
-        break;
     case SINK_REFUSED:
         task->refusal = REFUSAL_FOUND;
         break;
     case SINK_FAILED:
         *err = task->reason;
         return -1;
+    case SINK_OPENED:
     case SINK_NOTHING:
         break;
+    }
+    if (place_input(worker, task, input, err)) {
+        return -1;
     }
     if (task->refusal == REFUSAL_FOUND && treat_refused(worker, task, err)) {
         return -1;
@@ -312,8 +335,11 @@ bool worker_tasks_have_room(const struct worker *worker)
 void worker_tasks_flush(struct worker *worker)
 {
     for (size_t i = 0; i < worker->task_count; i++) {
-        if (worker->tasks[i].sink) {
-            sink_task_flush(worker->tasks[i].sink);
+        struct worker_task *task = &worker->tasks[i];
+        struct worker_input *input = task->sink ? input_of(worker, task) : NULL;
+        if (input) {
+            sink_task_flush(task->sink);
+            note_acknowledged(worker, task, input); /* records that the target had before move the group's offset */
         }
     }
 }
@@ -370,6 +396,7 @@ void worker_task_rewind(struct worker_task *task)
 {
     close_source(task);
     task->processed = false;
+    task->placed = false;
     if (task->refusal == REFUSAL_TREATED) {
         task->refusal = REFUSAL_FOUND;
     }
