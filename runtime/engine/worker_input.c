@@ -169,7 +169,7 @@ static bool has_unread(const struct worker *worker, const struct worker_input *i
 
 int64_t worker_next_offset(const struct worker *worker, const struct worker_input *input)
 {
-    if (worker_task_feeds(input) || (input->task && !worker_task_done(input))) {
+    if (input->task) {
         return worker_task_next_offset(worker, input);
     }
     int64_t read = read_up_to(worker, input);

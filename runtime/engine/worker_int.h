@@ -192,7 +192,8 @@ int worker_task_advance(struct worker *worker, struct worker_input *input, struc
 bool worker_task_ready(const struct worker_task *task); /* a batch can be taken at once */
 /* Whether nothing is left: the source is at its end, the target has everything that was read. */
 bool worker_task_done(const struct worker_input *input);
-/* Where the group's offset may go: always for a source, for a sink as long as it is not done. */
+/* Where the group's offset goes. For a sink never beyond what the target has, not even over control records: what lies
+ * before it is deleted from a topic that nobody else reads. */
 int64_t worker_task_next_offset(const struct worker *worker, const struct worker_input *input);
 /* The task begins anew where the stores stand. */
 void worker_task_rewind(struct worker_task *task);
