@@ -192,6 +192,75 @@ test_the_page_of_connectors() {
     wait $app
 }
 
+# A server of PostgreSQL for one test; its address is in $url.
+start_postgres() {
+    local code=0
+    url=$("$top/tests/support/postgres.sh" start "$PWD/server" "$@" 2> reason) || code=$?
+    [ $code -ne 77 ] || skip "$(cat reason)"
+    [ $code -eq 0 ]
+    command -v psql > /dev/null || skip "needs psql"
+    trap '"$top/tests/support/postgres.sh" remove "$PWD/server"; kill -9 $(jobs -p) 2> /dev/null || true' EXIT
+}
+
+sql() { psql -qXAt -v ON_ERROR_STOP=1 "$url" -c "$1"; }
+
+test_what_check_prints_mends_a_database() {
+    start_postgres
+    sql "CREATE TABLE orders (id int, total numeric); INSERT INTO orders VALUES (1, 10.50);
+        CREATE ROLE capture LOGIN PASSWORD 'capture'"
+    local capture=${url/tidemill:tidemill/capture:capture}
+    cat > c.lua << END
+local tm = require "tidemill"
+local app = tm.app "c"
+app:source("shop", tm.connect.postgres { url = "$capture", tables = { "public.orders" }, publication = "shop" }):unwrap():to("out")
+END
+    status 1 tm connect check c.lua
+    says "BAD  The user capture may not open a replication stream."
+    says "ALTER ROLE capture REPLICATION;"
+    local rounds=0
+    until tm connect check c.lua --json > found; do
+        python3 -c 'import json; [print(s) for s in json.load(open("found"))["statements"]]' > statements
+        [ -s statements ]
+        psql -qX -v ON_ERROR_STOP=1 "$url" -f statements
+        rounds=$((rounds + 1))
+        [ $rounds -lt 5 ]
+    done
+    sql "CREATE PUBLICATION shop FOR TABLE orders"
+    status 0 tm run c.lua --until-end --log-level warn
+    same '{"id":1,"total":"10.50"}' "$(tm consume out --format value)"
+}
+
+test_an_imported_debezium_source_runs() {
+    start_postgres
+    sql "CREATE TABLE orders (id int PRIMARY KEY, total int); INSERT INTO orders VALUES (1, 10), (2, 20)"
+    cat > d.json << END
+{"name": "inventory", "config": {
+  "connector.class": "io.debezium.connector.postgresql.PostgresConnector", "database.hostname": "127.0.0.1",
+  "database.port": "$(cat server/port)", "database.user": "tidemill", "database.password": "\${env:SHOP_PASSWORD}",
+  "database.dbname": "postgres", "topic.prefix": "shop", "table.include.list": "public.orders",
+  "slot.name": "debezium", "plugin.name": "pgoutput"}}
+END
+    cat > s.json << END
+{"name": "dwh", "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector", "topics": "shop.public.orders",
+ "connection.url": "jdbc:postgresql://127.0.0.1:$(cat server/port)/postgres?user=tidemill&password=secret",
+ "insert.mode": "upsert", "pk.mode": "record_value", "pk.fields": "id", "auto.create": "true",
+ "table.name.format": "public.copy", "transforms": "unwrap",
+ "transforms.unwrap.type": "io.debezium.transforms.ExtractNewRecordState",
+ "key.converter": "org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable": "false",
+ "value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false"}
+END
+    tm connect import d.json > d.lua
+    tm connect import s.json > s.lua
+    export SHOP_PASSWORD=tidemill DWH_PASSWORD=tidemill
+    status 0 tm connect check d.lua
+    tm run d.lua --until-end --log-level warn > /dev/null
+    tm run s.lua --until-end --log-level warn > /dev/null
+    same "1|10
+2|20" "$(sql 'SELECT id, total FROM copy ORDER BY id')"
+    SHOP_PASSWORD=wrong status 1 tm connect check d.lua
+    says "password authentication failed"
+}
+
 test_what_fails_is_on_the_page() {
     command -v curl > /dev/null || skip "needs curl"
     write_pipeline
