@@ -4,7 +4,9 @@
 
 #include "base/memory.h"
 
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/wait.h>
 
 /* ---- a sink on a file of its own ---- */
 
@@ -374,8 +376,72 @@ START_TEST(check_says_what_is_missing)
 }
 END_TEST
 
-UNIT_MAIN("sqlite_sink", upsert_changes_only_the_columns_given, upsert_of_a_row_that_exists_needs_no_not_null_columns,
-          insert_appends, update_makes_no_rows, tombstones_delete_when_asked, tombstones_are_passed_over_otherwise,
-          position_survives_and_moves_alone, second_writer_is_fenced, lock_of_another_program_is_retried,
-          bad_records_are_named, missing_tables_are_created_and_widened, columns_of_a_failed_batch_are_added_again,
-          unfit_tables_are_fatal, check_says_what_is_missing)
+/* ---- killed ---- */
+
+/* As the runner does: after an error the position is asked again. */
+static void write_for_ever(struct fixture *f)
+{
+    unit_in_child();
+    char values[7][40];
+    struct record records[7];
+    for (;;) {
+        int64_t next = CONNECTOR_NO_OFFSET;
+        if (!f->task && sqlite_sink.open(&f->context, &f->task, &f->err) != 0) {
+            continue;
+        }
+        if (sqlite_sink.position(f->task, &next, &f->err) != 0) {
+            continue;
+        }
+        int64_t first = next < 0 ? 0 : next;
+        for (size_t i = 0; i < 7; i++) {
+            snprintf(values[i], sizeof(values[i]), "{\"id\":%lld,\"x\":1}", (long long)(first + (int64_t)i) % 50);
+            records[i] = (struct record){.value = slice_text(values[i]), .offset = first + (int64_t)i};
+        }
+        struct sink_batch batch = {records, 7, next, first + 7};
+        if (sqlite_sink.write(f->task, &batch, &f->bad, &f->err) != 0 && f->err.class != ERR_FENCED &&
+            f->err.class != ERR_RETRY) {
+            _exit(1);
+        }
+    }
+}
+
+/* Every write of a row is counted, so that doing it twice is noticed, and two write at the same time. */
+START_TEST(killed_at_any_time_every_record_is_written_once)
+{
+    struct fixture f;
+    start_keyed(&f, "CREATE TABLE t (id INTEGER PRIMARY KEY, x INTEGER); CREATE TABLE total (n); INSERT INTO "
+                    "total VALUES (0); CREATE TRIGGER i AFTER INSERT ON t BEGIN UPDATE total SET n = n + 1; END; "
+                    "CREATE TRIGGER u AFTER UPDATE ON t BEGIN UPDATE total SET n = n + 1; END");
+    pid_t children[2] = {0, 0};
+    for (int i = 0; i < 40; i++) {
+        pid_t *child = &children[i % 2];
+        if (*child > 0) {
+            int status;
+            kill(*child, SIGKILL);
+            ck_assert_int_eq(waitpid(*child, &status, 0), *child);
+            ck_assert_msg(WIFSIGNALED(status), "status %d", WEXITSTATUS(status));
+        }
+        *child = fork();
+        if (*child == 0) {
+            write_for_ever(&f);
+        }
+        usleep((useconds_t)(3000 + i * 937));
+    }
+    for (int i = 0; i < 2; i++) {
+        kill(children[i], SIGKILL);
+        waitpid(children[i], NULL, 0);
+    }
+    open_sink(&f);
+    char expected[32];
+    snprintf(expected, sizeof(expected), "%lld", (long long)(f.next < 0 ? 0 : f.next));
+    check_sql(&f, "SELECT n FROM total", expected);
+    end(&f);
+}
+END_TEST
+
+UNIT_MAIN("sqlite_sink", killed_at_any_time_every_record_is_written_once, upsert_changes_only_the_columns_given,
+          upsert_of_a_row_that_exists_needs_no_not_null_columns, insert_appends, update_makes_no_rows,
+          tombstones_delete_when_asked, tombstones_are_passed_over_otherwise, position_survives_and_moves_alone,
+          second_writer_is_fenced, lock_of_another_program_is_retried, bad_records_are_named,
+          missing_tables_are_created_and_widened, columns_of_a_failed_batch_are_added_again, unfit_tables_are_fatal,
+          check_says_what_is_missing)
