@@ -234,7 +234,9 @@ PGconn *postgres_connection_open(const struct connector_context *context, const 
     if (postgres_connection_run(connection,
                                 "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET TimeZone = 'UTC'; "
                                 "SET DateStyle = 'ISO'; SET client_min_messages = error; "
-                                "SET standard_conforming_strings = on",
+                                "SET standard_conforming_strings = on; "
+                                /* A plan made for a small table would be kept while the table grows. */
+                                "SET plan_cache_mode = force_custom_plan",
                                 "settings of the connection", err)) {
         PQfinish(connection);
         return NULL;

@@ -53,7 +53,8 @@ struct connector_task {
     PGconn *connection;
     struct postgres_position position;
     struct postgres_table table;
-    bool table_known; /* false: the catalog is read before the next write */
+    bool table_known;   /* false: the catalog is read before the next write */
+    bool table_changed; /* the last write has found its columns changed */
     struct postgres_writer writer;
     struct rows rows;
 };
@@ -161,7 +162,8 @@ static int send_begin(struct connector_task *task, const struct sink_batch *batc
     struct postgres_pipeline *pipeline = &task->writer.pipeline;
     if (postgres_pipeline_begin(pipeline, err) ||
         postgres_pipeline_send(pipeline, "BEGIN", &no_parameters, beginning, err) ||
-        postgres_position_send(&task->position, pipeline, batch->from, batch->to, err)) {
+        postgres_position_send(&task->position, pipeline, batch->from, batch->to, err) ||
+        (task->table.exists && postgres_table_send_check(&task->table, pipeline, task->options->table, err))) {
         return -1;
     }
     return postgres_pipeline_flush(pipeline, err);
@@ -173,6 +175,11 @@ static int end_pipeline(struct connector_task *task, const struct sink_batch *ba
     const char *failed;
     if (postgres_pipeline_end(&task->writer.pipeline, &failed, err) == 0) {
         return 0;
+    }
+    if (postgres_table_has_changed(failed, err)) {
+        task->table_changed = true;
+        return err_set(err, ERR_RETRY, ERR_CONFIG, "Table %s is being changed: it is tried again",
+                       task->options->table);
     }
     return postgres_position_explain(&task->position, batch->from, failed, err);
 }
@@ -269,6 +276,7 @@ static void roll_back(struct connector_task *task, const struct sink_batch *batc
 static int try_batch(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
     *bad = SINK_BAD_UNKNOWN;
+    task->table_changed = false;
     if (write_in_transaction(task, batch, bad, err)) {
         roll_back(task, batch, bad, err);
         return -1;
@@ -281,7 +289,8 @@ static int write_batch(struct connector_task *task, const struct sink_batch *bat
 {
     bool columns_may_be_old = task->table_known;
     int status = try_batch(task, batch, bad, err);
-    if (status != 0 && columns_may_be_old && (err->class == ERR_SKIP || err->class == ERR_FATAL)) {
+    bool again = status != 0 && (task->table_changed || err->class == ERR_SKIP || err->class == ERR_FATAL);
+    if (columns_may_be_old && again) {
         status = try_batch(task, batch, bad, err);
     }
     return status;

@@ -21,6 +21,17 @@ static const char key_sql[] =
     " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum"
     " WHERE i.indrelid = $1::regclass AND i.indisprimary ORDER BY k.place";
 
+/* Every change of a column leaves a later transaction's number in its row of the catalog. */
+#define VERSION                                                                                                        \
+    "SELECT concat(sum(xmin::text::bigint), ' ', min(attrelid::bigint)) AS version FROM pg_attribute"                  \
+    " WHERE attrelid = $1::text::regclass AND attnum > 0"
+static const char version_sql[] = VERSION;
+/* A conversion that fails, with a text for the server's log, when the version is another one. */
+static const char check_sql[] =
+    "SELECT CASE version WHEN $2 THEN 1 ELSE"
+    " ('columns of the table have changed: ' || version)::int END FROM (" VERSION ") AS now";
+static const char checking[] = "looking whether the columns have changed";
+
 void postgres_table_free(struct postgres_table *table)
 {
     for (size_t i = 0; i < table->count; i++) {
@@ -33,6 +44,7 @@ void postgres_table_free(struct postgres_table *table)
     }
     free(table->primary_key.items);
     free(table->columns);
+    free(table->version);
     *table = (struct postgres_table){0};
 }
 
@@ -93,6 +105,32 @@ static int load_key(struct postgres_table *table, PGconn *connection, const char
     return result ? 0 : -1;
 }
 
+static int load_version(struct postgres_table *table, PGconn *connection, const char *const *name, struct err *err)
+{
+    PGresult *result =
+        postgres_connection_query_params(connection, version_sql, 1, name, "the version of the table's columns", err);
+    table->version = result ? memory_copy_text(PQgetvalue(result, 0, 0)) : NULL;
+    PQclear(result);
+    return result ? 0 : -1;
+}
+
+int postgres_table_send_check(const struct postgres_table *table, struct postgres_pipeline *pipeline, const char *name,
+                              struct err *err)
+{
+    struct bytes quoted = {0};
+    postgres_connection_quote_table(&quoted, name);
+    const struct slice values[] = {slice_text(bytes_text(&quoted)), slice_text(table->version)};
+    const struct postgres_parameters parameters = {.count = 2, .values = values};
+    int status = postgres_pipeline_send(pipeline, check_sql, &parameters, checking, err);
+    bytes_free(&quoted);
+    return status;
+}
+
+bool postgres_table_has_changed(const char *failed, const struct err *err)
+{
+    return failed == checking && err->class == ERR_SKIP;
+}
+
 int postgres_table_load(struct postgres_table *table, PGconn *connection, const char *name, struct err *err)
 {
     postgres_table_free(table);
@@ -105,7 +143,10 @@ int postgres_table_load(struct postgres_table *table, PGconn *connection, const 
     table->exists = result && PQgetvalue(result, 0, 0)[0] == 't';
     PQclear(result);
     if (table->exists) {
-        status = load_columns(table, connection, values, err) || load_key(table, connection, values, err) ? -1 : 0;
+        status = load_version(table, connection, values, err) || load_columns(table, connection, values, err) ||
+                         load_key(table, connection, values, err)
+                     ? -1
+                     : 0;
     }
     bytes_free(&quoted);
     return status;

@@ -5,7 +5,7 @@
 #ifndef TIDEMILL_CONNECTORS_POSTGRES_TABLE_H
 #define TIDEMILL_CONNECTORS_POSTGRES_TABLE_H
 
-#include "connectors/postgres/postgres_connection.h"
+#include "connectors/postgres/postgres_pipeline.h"
 #include "connectors/postgres/postgres_value.h"
 
 struct postgres_table {
@@ -14,10 +14,17 @@ struct postgres_table {
     size_t count;
     size_t capacity;
     struct option_list primary_key; /* names, in the key's order */
+    char *version;                  /* changes when a column is changed */
 };
 
 /* Reads the catalog, replacing what was known; a table that is not there is no error. */
 int postgres_table_load(struct postgres_table *table, PGconn *connection, const char *name, struct err *err);
+/* Sends a statement that fails when the columns are not what they were when they were read: values would be changed on
+ * their way to another type. */
+int postgres_table_send_check(const struct postgres_table *table, struct postgres_pipeline *pipeline, const char *name,
+                              struct err *err);
+/* Whether a pipeline that failed at `failed` with that error did so for this reason. */
+bool postgres_table_has_changed(const char *failed, const struct err *err);
 /* Index of the column, or SIZE_MAX. */
 size_t postgres_table_find(const struct postgres_table *table, struct slice name);
 /* The same, looking at the columns from `first` on at first. */

@@ -214,8 +214,14 @@ START_TEST(changed_table_is_seen_while_writing)
     run("ALTER TABLE changed ADD COLUMN extra text; ALTER TABLE changed ALTER COLUMN n TYPE text");
     ck_assert_msg(WRITE(1, "1", "{\"n\":\"one\",\"extra\":\"x\"}") == 0, "%s", err.text);
     ck_assert_str_eq(ask("SELECT n || extra FROM changed"), "onex");
+    /* Also when the server would take the values as they were. */
+    run("ALTER TABLE changed ADD COLUMN total double precision");
+    ck_assert_msg(WRITE(2, "1", "{\"total\":\"1.5\"}") == 0, "%s", err.text);
+    run("ALTER TABLE changed ALTER COLUMN total TYPE numeric");
+    ck_assert_msg(WRITE(3, "1", "{\"total\":12345678901234567890.50}") == 0, "%s", err.text);
+    ck_assert_str_eq(ask("SELECT total FROM changed"), "12345678901234567890.50");
     run("DROP TABLE changed");
-    ck_assert_int_eq(WRITE(2, "1", "{\"n\":\"two\"}"), -1);
+    ck_assert_int_eq(WRITE(4, "1", "{\"n\":\"two\"}"), -1);
     ck_assert_int_eq(err.class, ERR_FATAL);
     teardown();
 }
