@@ -164,7 +164,7 @@ END
     tm run p.lua --until-end --log-level warn > /dev/null
     status 0 tm connect offsets show p.lua --json --target
     says '"line":3}}'
-    says '"committed":3,"end":'
+    says '"connector":"rows","side":"sink","task":0,"committed":'
     says '"target":3}'
     local position
     position=$(tm connect offsets show p.lua lines --json | sed 's/.*"position":\(.*\)}$/\1/')
