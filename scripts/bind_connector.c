@@ -7,6 +7,8 @@
 #include "engine/connector.h"
 #include "scripts/bind_app.h"
 #include "scripts/codec.h"
+#include "scripts/lua_connector.h"
+#include "scripts/lua_task.h"
 #include "scripts/operator.h"
 
 /* ---- options ---- */
@@ -77,6 +79,9 @@ static const struct connector *find_connector(lua_State *L, const char *kind)
             return table->list[i];
         }
     }
+    if (strcmp(lua_connector.kind, kind) == 0) {
+        return &lua_connector;
+    }
     luaL_error(L, "there is no connector \"%s\"", kind);
     return NULL;
 }
@@ -133,8 +138,22 @@ static void check_use(lua_State *L, const struct target *target)
     }
 }
 
-/* connector { kind, sink, name, topic, json_keys, options } -> number of the connector in use, tasks (0: as many as
- * there are partitions) */
+/* The functions of tm.source and tm.sink, found again by the connector's number in an instance of the task's own. */
+static void bind_functions(lua_State *L, struct connector_use *use)
+{
+    struct lua_options *options = use->options;
+    struct host *host = host_of(L);
+    options->program = host->program;
+    options->number = host->use_count - 1;
+    options->key = operator_codec(L, 1, "key_codec", &codec_json);
+    options->value = operator_codec(L, 1, "value_codec", &codec_json);
+    lua_getfield(L, 1, "functions");
+    luaL_checktype(L, -1, LUA_TTABLE);
+    options->functions = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* connector { kind, sink, name, topic, json_keys, method, options [, functions, key_codec, value_codec] } -> number of
+ * the connector in use, tasks (0: as many as there are partitions) */
 static int core_connector(lua_State *L)
 {
     struct host *host = host_of(L);
@@ -149,11 +168,15 @@ static int core_connector(lua_State *L)
     use->json_keys = lua_toboolean(L, 3);
     use->name = operator_text(L, 1, "name");
     use->topic = operator_text(L, 1, "topic");
-    struct target target = {.method = lua_pushfstring(L, "tm.connect.%s", kind),
+    lua_getfield(L, 1, "method");
+    struct target target = {.method = luaL_checkstring(L, -1),
                             .runner = use->sink ? &connector_sink_options : &connector_source_options,
                             .own = own_options(use),
                             .use = use};
     set_options(L, &target, 4);
+    if (connector == &lua_connector) {
+        bind_functions(L, use);
+    }
     check_use(L, &target);
     lua_pushinteger(L, (lua_Integer)host->use_count - 1);
     lua_pushinteger(L, count_tasks(use));
@@ -179,23 +202,28 @@ static void push_codec(lua_State *L, const char *name, const char *field)
     lua_setfield(L, -2, field);
 }
 
+/* Sets its field in the table on top of the stack. */
+static void describe(lua_State *L, const struct connector *connector)
+{
+    lua_newtable(L);
+    lua_pushboolean(L, connector->source != NULL);
+    lua_setfield(L, -2, "source");
+    lua_pushboolean(L, connector->sink != NULL);
+    lua_setfield(L, -2, "sink");
+    if (connector->source) {
+        push_codec(L, connector->source->key_codec, "key_codec");
+        push_codec(L, connector->source->value_codec, "value_codec");
+    }
+    lua_setfield(L, -2, connector->kind);
+}
+
 /* connectors() -> kind -> { source, sink, key_codec, value_codec }; the codecs are those of a source's records */
 static int core_connectors(lua_State *L)
 {
     const struct connector_table *table = host_of(L)->connectors;
     lua_newtable(L);
     for (size_t i = 0; table && i < table->count; i++) {
-        const struct connector *connector = table->list[i];
-        lua_newtable(L);
-        lua_pushboolean(L, connector->source != NULL);
-        lua_setfield(L, -2, "source");
-        lua_pushboolean(L, connector->sink != NULL);
-        lua_setfield(L, -2, "sink");
-        if (connector->source) {
-            push_codec(L, connector->source->key_codec, "key_codec");
-            push_codec(L, connector->source->value_codec, "value_codec");
-        }
-        lua_setfield(L, -2, connector->kind);
+        describe(L, table->list[i]);
     }
     return 1;
 }

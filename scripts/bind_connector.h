@@ -1,4 +1,5 @@
-/* core.connector and core.connectors: connectors by kind, and their options from Lua tables.
+/* core.connector and core.connectors: connectors by kind, and their options from Lua tables. The kind "lua" is there
+ * beside those of the table.
  *
  * Ownership: a connector in use belongs to the host until host_close.
  */

@@ -34,6 +34,7 @@ struct host {
     lua_State *L; /* the main coroutine */
     const struct operator_table *operators;
     const struct connector_table *connectors; /* NULL: there are none */
+    struct program *program;                  /* that the script is run for; NULL: none */
     struct graph *graph;                      /* being built, then the instance's; NULL before tm.app */
     struct worker *worker;                    /* NULL until bound */
     struct app_settings *settings;            /* NULL for a host that builds nothing */

@@ -120,6 +120,7 @@ static int load(struct program *base, struct instance **instance, struct err *er
         free_settings(settings);
         return -1;
     }
+    host->program = base;
     host->settings = settings;
     host->overrides = &program->overrides;
     if (build(host, err)) {

@@ -119,7 +119,9 @@ struct sink_class {
     int32_t tasks; /* how many write at the same time unless told otherwise; 0: as many as the input has partitions */
     int (*validate)(const void *options, struct err *err); /* as for sources */
     int (*open)(const struct connector_context *context, struct connector_task **task, struct err *err);
-    /* The offset of the next record to write as the target has it for (app, name, topic, task). */
+    /* The offset of the next record to write as the target has it for (app, name, topic, task). *next comes in as what
+     * it was after the last write (CONNECTOR_NO_OFFSET before the first one): a target that keeps no position leaves it
+     * so, and what was written since the group's last commit is written again by the next owner. */
     int (*position)(struct connector_task *task, int64_t *next, struct err *err);
     /* Writes the records and moves the position in ONE transaction of the target, comparing it first. ERR_SKIP sets
      * *bad to the index of the bad record when the target says it, else to SINK_BAD_UNKNOWN; a batch of one needs no

@@ -150,7 +150,7 @@ static int find_place(struct sink_task *task, int64_t next, struct err *err)
 
 static int take_position(struct sink_task *task, struct err *err)
 {
-    int64_t next = CONNECTOR_NO_OFFSET;
+    int64_t next = task->known ? task->next : CONNECTOR_NO_OFFSET;
     if (task->class->position(task->connector, &next, err)) {
         return -1;
     }

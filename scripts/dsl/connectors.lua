@@ -1,7 +1,7 @@
--- Connectors: tm.connect.KIND { ... }, app:source, stream:sink, and what changes of databases need.
+-- Connectors: tm.connect.KIND { ... }, tm.source and tm.sink, app:source, stream:sink, and what changes of databases need.
 local core, dsl = ...
 local tm, data, what, quote, suggest, names_of = dsl.tm, dsl.data, dsl.what, dsl.quote, dsl.suggest, dsl.names_of
-local need_name, options_of, with = dsl.need_name, dsl.options_of, dsl.with
+local need_name, options_of, codec_option, with = dsl.need_name, dsl.options_of, dsl.codec_option, dsl.with
 local self_of, node, object, new_stream = dsl.self_of, dsl.node, dsl.object, dsl.new_stream
 local app_class, app_methods = dsl.app_class, dsl.app_methods
 local stream_class, stream_methods, table_methods = dsl.stream_class, dsl.stream_methods, dsl.table_methods
@@ -16,9 +16,41 @@ local function connector_of_kind(kind)
     if type(options) ~= "table" or data[options] then
       core.fail("tm.connect." .. kind .. " takes its options as a table, got " .. what(options))
     end
-    return object(connector_class, { kind = kind, options = options })
+    local known = connectors[kind]
+    return object(connector_class, { kind = kind, method = "tm.connect." .. kind, options = options,
+      source = known.source, sink = known.sink, key = known.key_codec, value = known.value_codec })
   end
 end
+
+-- One whose functions are the script's own: { required functions }, { others }, { options }.
+local function connector_of_functions(method, side, required, others, settings)
+  local allowed = {}
+  for _, list in ipairs { required, others, settings } do table.move(list, 1, #list, #allowed + 1, allowed) end
+  return function(given)
+    dsl.building(method)
+    if type(given) ~= "table" then core.fail(method .. " takes its functions in a table, got " .. what(given)) end
+    options_of(method, given, allowed)
+    local functions, options = {}, {}
+    for name, value in pairs(given) do
+      if type(value) == "function" then functions[name] = value else options[name] = value end
+    end
+    for _, name in ipairs(required) do dsl.need_function(method, given[name], name) end
+    for _, name in ipairs(others) do
+      if given[name] ~= nil then dsl.need_function(method, given[name], name) end
+    end
+    options.key, options.value = nil, nil
+    return object(connector_class, { kind = "lua", method = method, options = options, functions = functions,
+      [side] = true, key = codec_option(given, "key", core.codecs.json),
+      value = codec_option(given, "value", core.codecs.json) })
+  end
+end
+
+local RETRIES = { "tasks", "retry_ms", "retry_max_ms" }
+
+tm.source = connector_of_functions("tm.source", "source", { "start", "poll" }, { "ack", "close" },
+  { "key", "value", "poll_ms", table.unpack(RETRIES) })
+tm.sink = connector_of_functions("tm.sink", "sink", { "write" }, { "start", "position", "close" },
+  { "batch", "linger_ms", table.unpack(RETRIES) })
 
 local kinds = {}
 for kind in pairs(connectors) do kinds[kind] = connector_of_kind(kind) end
@@ -40,8 +72,8 @@ local function need_connector(method, connector, side)
     core.fail(method .. ": the second argument is a connector, " .. method .. '("name", tm.connect.KIND { ... }), got '
       .. what(connector))
   end
-  if not connectors[fields.kind][side] then
-    core.fail(method .. ": " .. fields.kind .. " is no " .. side)
+  if not fields[side] then
+    core.fail(method .. ": " .. fields.method .. " is no " .. side)
   end
   return fields
 end
@@ -58,15 +90,15 @@ function app_methods.source(self, name, connector, options)
   end
   local topic = core.internal_name(name, "positions")
   declare_internal(topic, "app:source")
-  local use, tasks = core.connector { kind = fields.kind, name = name, topic = topic, options = fields.options }
-  local class = connectors[fields.kind]
+  local use, tasks = core.connector { kind = fields.kind, method = fields.method, name = name, topic = topic,
+    options = fields.options, functions = fields.functions, key_codec = fields.key, value_codec = fields.value }
   local id = node("connector_source", { name = options.name or name, on_error = options.on_error }, {},
-    { role = "source", timestamp = options.timestamp, key_codec = class.key_codec, value_codec = class.value_codec })
+    { role = "source", timestamp = options.timestamp, key_codec = fields.key, value_codec = fields.value })
   core.use_connector(id, use)
   core.topic(id, topic, "positions", { partitions = tasks })
   core.store(id, { name = name, kind = "key_value", changelog = true, positions = true })
   -- A connector does not place its records by key: what needs that goes through a topic first.
-  return new_stream({ sources = { id } }, { id = id, key = class.key_codec, value = class.value_codec, changed = true })
+  return new_stream({ sources = { id } }, { id = id, key = fields.key, value = fields.value, changed = true })
 end
 
 -- ---- sinks ----
@@ -80,8 +112,8 @@ function stream_methods.sink(self, name, connector, options)
   declare_internal(topic, "sink")
   -- Keys of text stay text, all others are JSON, and so are all values: connectors know nothing else.
   local key = from.key == core.codecs.string and from.key or core.codecs.json
-  local use, tasks = core.connector { kind = fields.kind, name = name, topic = topic, sink = true,
-    json_keys = key ~= core.codecs.string, options = fields.options }
+  local use, tasks = core.connector { kind = fields.kind, method = fields.method, name = name, topic = topic,
+    sink = true, json_keys = key ~= core.codecs.string, options = fields.options, functions = fields.functions }
   local partitions = { partitions = tasks > 0 and tasks or nil }
   local base = options.name or name
   local writer = node("repartition", { name = base .. "-sink-writer", on_error = options.on_error }, { from.id },
