@@ -159,7 +159,8 @@ static int take_position(struct sink_task *task, struct err *err)
     }
     task->known = true;
     task->next = next;
-    ck_pr_store_64(&task->acknowledged, (uint64_t)next);
+    /* A target that knows no position has what the group has committed. */
+    ck_pr_store_64(&task->acknowledged, (uint64_t)(next != CONNECTOR_NO_OFFSET ? next : task->config.next));
     connector_status_running(&task->status, 0, NULL);
     say(task, SINK_OPENED, next, NULL);
     return 0;
