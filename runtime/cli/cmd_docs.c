@@ -13,6 +13,7 @@
 #include "engine/app.h"
 #include "operators/all.h"
 #include "scripts/codec.h"
+#include "scripts/lua_connector.h"
 
 struct docs_options {
     bool list;
@@ -111,6 +112,12 @@ static void fill_connectors(struct bytes *out)
             append_side(connector, true, out);
         }
     }
+    bytes_append_format(out,
+                        "\n## tm.source and tm.sink\n\n%s How they are written is in "
+                        "[sources and sinks of your own](../connectors/lua.md).\n\n### tm.source\n\n",
+                        lua_connector.text);
+    option_print_markdown(lua_connector.source->options, out);
+    bytes_append_text(out, "\n### tm.sink\n\nThe options of every sink.\n");
 }
 
 static void fill_codecs(struct bytes *out)
