@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 /* ---- a sink on a file of its own ---- */
@@ -376,6 +377,44 @@ START_TEST(check_says_what_is_missing)
 }
 END_TEST
 
+/* ---- a full disk ---- */
+
+/* A limit on the size of files is to SQLite what a full disk is. */
+static void limit_files(rlim_t size)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = size;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+START_TEST(a_full_disk_is_tried_again)
+{
+    struct fixture f;
+    start_keyed(&f, TABLE);
+    open_sink(&f);
+    struct bytes value = {0};
+    bytes_append_text(&value, "{\"id\":1,\"a\":\"");
+    memset(bytes_reserve(&value, 200000), 'x', 200000);
+    value.size += 200000;
+    bytes_append_text(&value, "\"}");
+    WRITTEN(&f, "1", "{\"id\":1,\"a\":\"short\"}");
+    limit_files(128 << 10);
+    ck_assert_int_eq(WRITE(&f, "1", bytes_text(&value)), -1);
+    limit_files(RLIM_INFINITY);
+    ck_assert_msg(f.err.class == ERR_RETRY && strstr(f.err.text, "full"), "%s", f.err.text);
+    check_sql(&f, "SELECT a FROM t", "short");
+    sqlite_sink.close(f.task);
+    open_sink(&f);
+    ck_assert_int_eq(f.next, 1);
+    WRITTEN(&f, "1", bytes_text(&value));
+    check_sql(&f, "SELECT length(a) FROM t", "200000");
+    bytes_free(&value);
+    end(&f);
+}
+END_TEST
+
 /* ---- killed ---- */
 
 /* As the runner does: after an error the position is asked again. */
@@ -439,9 +478,9 @@ START_TEST(killed_at_any_time_every_record_is_written_once)
 }
 END_TEST
 
-UNIT_MAIN("sqlite_sink", killed_at_any_time_every_record_is_written_once, upsert_changes_only_the_columns_given,
-          upsert_of_a_row_that_exists_needs_no_not_null_columns, insert_appends, update_makes_no_rows,
-          tombstones_delete_when_asked, tombstones_are_passed_over_otherwise, position_survives_and_moves_alone,
-          second_writer_is_fenced, lock_of_another_program_is_retried, bad_records_are_named,
-          missing_tables_are_created_and_widened, columns_of_a_failed_batch_are_added_again, unfit_tables_are_fatal,
-          check_says_what_is_missing)
+UNIT_MAIN("sqlite_sink", a_full_disk_is_tried_again, killed_at_any_time_every_record_is_written_once,
+          upsert_changes_only_the_columns_given, upsert_of_a_row_that_exists_needs_no_not_null_columns, insert_appends,
+          update_makes_no_rows, tombstones_delete_when_asked, tombstones_are_passed_over_otherwise,
+          position_survives_and_moves_alone, second_writer_is_fenced, lock_of_another_program_is_retried,
+          bad_records_are_named, missing_tables_are_created_and_widened, columns_of_a_failed_batch_are_added_again,
+          unfit_tables_are_fatal, check_says_what_is_missing)
