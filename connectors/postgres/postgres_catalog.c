@@ -10,7 +10,8 @@ int postgres_catalog_find_key(PGconn *control, struct postgres_table *table, str
     snprintf(oid, sizeof(oid), "%u", table->oid);
     PGresult *result = postgres_connection_query_params(
         control,
-        "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) "
+        "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = "
+        "ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) "
         "WHERE i.indisprimary AND i.indrelid = $1::oid",
         1, &value, "reading a primary key", err);
     for (size_t i = 0; result && i < table->count; i++) {

@@ -62,6 +62,7 @@ struct postgres_table *postgres_change_define(struct postgres_changes *changes, 
     table->topic = keep_name(changes, memory_format("%s.%s", table->schema, table->name));
     for (size_t i = 0; !table->wanted && i < changes->table_count; i++) {
         table->wanted = changes->tables[i]->wanted && strcmp(changes->tables[i]->topic, table->topic) == 0;
+        table->place = changes->tables[i]->place;
     }
     return table;
 }
@@ -149,7 +150,7 @@ static void write_event(struct postgres_changes *changes, const struct postgres_
 }
 
 /* The key's columns that an update sent anew; the old row has others only when the key was changed. */
-static bool key_changed(const struct postgres_table *table, const struct pgoutput *message)
+bool postgres_change_moves_key(const struct postgres_table *table, const struct pgoutput *message)
 {
     for (size_t i = 0; message->old_kind != PGOUTPUT_NO_OLD && i < table->count; i++) {
         const struct pgoutput_value *old = &message->old.values[i], *new = &message->row.values[i];
@@ -231,7 +232,7 @@ int postgres_change_add(struct postgres_changes *changes, const struct postgres_
         pair.row = fill(fields + 2 * table->count, table, &message->row, PART_ROW, &arena, &scratch);
         pair.key = fill(fields + 3 * table->count, table, &message->row, PART_KEY, &arena, &scratch);
     }
-    write_change(changes, table, op, origin, &pair, op == 'u' && has_old && key_changed(table, message));
+    write_change(changes, table, op, origin, &pair, op == 'u' && has_old && postgres_change_moves_key(table, message));
     bytes_free(&scratch);
     arena_free(&arena);
     return 0;

@@ -24,6 +24,7 @@ struct postgres_table {
     char *topic;   /* "schema.name" */
     char identity; /* as in struct pgoutput */
     bool wanted;   /* the source reads it; a publication may have others */
+    size_t place;  /* wanted: in the source's list */
     struct postgres_column *columns;
     size_t count;
     size_t capacity;
@@ -79,6 +80,9 @@ int postgres_change_add(struct postgres_changes *changes, const struct postgres_
 int postgres_change_add_copied(struct postgres_changes *changes, const struct postgres_table *table,
                                const struct postgres_origin *origin, struct slice line, struct pgoutput *scratch,
                                struct bytes *decoded, struct err *err);
+
+/* Whether an update changes the key. */
+bool postgres_change_moves_key(const struct postgres_table *table, const struct pgoutput *message);
 
 void postgres_change_clear(struct postgres_changes *changes);
 const struct record *postgres_change_list(struct postgres_changes *changes);

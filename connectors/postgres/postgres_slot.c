@@ -29,6 +29,21 @@ static bool lsn_member(struct slice object, const char *name, uint64_t *lsn)
     return text_member(object, name, text, sizeof(text)) && pgoutput_parse_lsn(slice_text(text), lsn);
 }
 
+static void read_mark(struct slice text, struct postgres_slot_mark *mark)
+{
+    struct slice value;
+    double real;
+    if (json_member(text, slice_text("table"), &value) && json_type(value) == JSON_STRING) {
+        json_decode_string(value, &mark->table);
+    }
+    if (json_member(text, slice_text("key"), &value) && json_type(value) == JSON_OBJECT) {
+        bytes_append_slice(&mark->key, json_trim(value));
+    }
+    if (json_member(text, slice_text("rows"), &value) && json_type(value) == JSON_NUMBER) {
+        json_number(value, &mark->rows, &real);
+    }
+}
+
 static bool read_position(struct slice text, struct postgres_slot_position *position)
 {
     struct slice value;
@@ -45,13 +60,17 @@ static bool read_position(struct slice text, struct postgres_slot_position *posi
         json_number(value, &position->timeline, &real);
     }
     position->running = strcmp(phase, "running") == 0;
+    position->second = json_member(text, slice_text("slot"), &value) && slice_equal(json_trim(value), slice_text("2"));
     return position->events == 0 || lsn_member(text, "commit", &position->commit);
 }
 
-int postgres_slot_read_position(struct slice text, struct postgres_slot_position *position, struct err *err)
+int postgres_slot_read_position(struct slice text, struct postgres_slot_position *position,
+                                struct postgres_slot_mark *mark, struct err *err)
 {
     *position = (struct postgres_slot_position){0};
+    postgres_slot_free_mark(mark);
     if (read_position(text, position)) {
+        read_mark(text, mark);
         return 0;
     }
     return err_set(err, ERR_FATAL, ERR_CORRUPT,
@@ -60,7 +79,27 @@ int postgres_slot_read_position(struct slice text, struct postgres_slot_position
                    (int)(text.size < 200 ? text.size : 200), (const char *)text.data);
 }
 
-void postgres_slot_write_position(const struct postgres_slot_position *position, struct bytes *out)
+void postgres_slot_free_mark(struct postgres_slot_mark *mark)
+{
+    bytes_free(&mark->table);
+    bytes_free(&mark->key);
+    mark->rows = 0;
+}
+
+static void write_mark(struct json_writer *writer, const struct postgres_slot_mark *mark)
+{
+    json_name(writer, slice_text("table"));
+    json_string(writer, bytes_slice(&mark->table));
+    json_name(writer, slice_text("rows"));
+    json_integer(writer, mark->rows);
+    if (mark->key.size > 0) {
+        json_name(writer, slice_text("key"));
+        json_raw(writer, bytes_slice(&mark->key));
+    }
+}
+
+void postgres_slot_write_position(const struct postgres_slot_position *position, const struct postgres_slot_mark *mark,
+                                  struct bytes *out)
 {
     char lsn[PGOUTPUT_LSN_SIZE], commit[PGOUTPUT_LSN_SIZE];
     pgoutput_format_lsn(position->lsn, lsn);
@@ -77,6 +116,11 @@ void postgres_slot_write_position(const struct postgres_slot_position *position,
     }
     json_name(&writer, slice_text("snapshot"));
     json_text(&writer, position->running ? "running" : "done");
+    if (position->running && mark->table.size > 0) {
+        write_mark(&writer, mark);
+    }
+    json_name(&writer, slice_text("slot"));
+    json_integer(&writer, position->second ? 2 : 1);
     json_name(&writer, slice_text("system"));
     json_text(&writer, position->system);
     json_name(&writer, slice_text("timeline"));
@@ -113,8 +157,11 @@ int postgres_slot_look(PGconn *control, const char *slot, struct postgres_slot_s
 
 int postgres_slot_drop(PGconn *control, const char *slot, struct err *err)
 {
-    PGresult *result = postgres_connection_query_params(control, "SELECT pg_drop_replication_slot($1)", 1, &slot,
-                                                        "removing the replication slot of an unfinished snapshot", err);
+    PGresult *result = postgres_connection_query_params(
+        control,
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND plugin = "
+        "'pgoutput' AND database = current_database()",
+        1, &slot, "removing the replication slot of an unfinished snapshot", err);
     PQclear(result);
     return result ? 0 : -1;
 }

@@ -15,14 +15,25 @@ struct postgres_slot_position {
     uint64_t lsn;
     uint64_t commit;
     int64_t events;
-    bool running; /* the snapshot is under way: it begins anew */
+    bool running; /* a snapshot is under way; the rows up to its mark are as of this position */
+    bool second;  /* of the source's two slots; each time a snapshot goes on after a restart they change places */
     char system[POSTGRES_SLOT_SYSTEM_SIZE];
     int64_t timeline; /* of the server's log; 0: not known */
 };
 
+/* How far a snapshot came; starts as zeroes. Its owner ends it with postgres_slot_free_mark. */
+struct postgres_slot_mark {
+    struct bytes table; /* as the option names it; what stands before it in the list is finished. Empty: no mark */
+    struct bytes key;   /* of its last row that was read, as postgres_key.h says; empty: none was */
+    int64_t rows;       /* of that table that were read */
+};
+
 /* ERR_FATAL: it is no position of this source. */
-int postgres_slot_read_position(struct slice text, struct postgres_slot_position *position, struct err *err);
-void postgres_slot_write_position(const struct postgres_slot_position *position, struct bytes *out);
+int postgres_slot_read_position(struct slice text, struct postgres_slot_position *position,
+                                struct postgres_slot_mark *mark, struct err *err);
+void postgres_slot_write_position(const struct postgres_slot_position *position, const struct postgres_slot_mark *mark,
+                                  struct bytes *out);
+void postgres_slot_free_mark(struct postgres_slot_mark *mark);
 
 struct postgres_slot_state {
     bool exists;
@@ -31,6 +42,7 @@ struct postgres_slot_state {
 };
 
 int postgres_slot_look(PGconn *control, const char *slot, struct postgres_slot_state *state, struct err *err);
+/* Removes the slot, where it is there and of this source's kind. */
 int postgres_slot_drop(PGconn *control, const char *slot, struct err *err);
 /* Creates the slot; *lsn is where the stream begins, `snapshot` (of `size` bytes) the name of the exported snapshot. */
 int postgres_slot_create(const struct connector_context *context, PGconn *stream, const char *slot, uint64_t *lsn,

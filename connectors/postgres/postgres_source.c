@@ -13,18 +13,25 @@
 #include <stdlib.h>
 
 #define NAME_SIZE 64           /* of a slot, with its end */
+#define NAME_MOST 61           /* the second slot's has two more */
 #define IDLE_POSITION_MS 10000 /* without changes the position follows the log so often, so that it can be removed */
 #define WAIT_MS 250            /* between two looks whether the task is to be closed */
 #define LINGER_MS 10           /* a batch that is not full waits for more at most so long, */
 #define NAP_MS 1               /* and only while something has come within that: the server is woken seldom */
 #define STEPS_PER_LOOK 64      /* at the clock */
 
-enum phase { PHASE_SNAPSHOT, PHASE_START, PHASE_STREAM };
+/* Compiling a query of the catalog takes seconds, running it milliseconds. */
+#define SETTINGS_SQL                                                                                                   \
+    "SET bytea_output = 'hex'; SET extra_float_digits = 1; SET IntervalStyle = 'postgres'; "                           \
+    "SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'"
+
+/* A snapshot that was interrupted begins with the changes of what it has read already. */
+enum phase { PHASE_CATCH_UP, PHASE_SNAPSHOT, PHASE_START, PHASE_STREAM };
 
 struct connector_task {
     const struct connector_context *context;
     const struct postgres_source_options *options;
-    char slot[NAME_SIZE], publication[NAME_SIZE];
+    char slots[2][NAME_SIZE], publication[NAME_SIZE];
     PGconn *replication; /* the slot's commands, then the stream */
     PGconn *control;     /* the catalog, the snapshot */
     enum phase phase;
@@ -32,6 +39,7 @@ struct connector_task {
     struct postgres_stream stream;
     uint64_t target; /* the log's end at opening */
     bool position_due;
+    bool drop_due; /* of the slot that is not used any more, when a position of the other one is committed */
     int64_t position_ms;
     uint64_t position_lsn; /* handed out last */
     struct postgres_changes changes;
@@ -52,20 +60,31 @@ static int name_slot(struct connector_task *task, struct err *err)
     const struct connector_context *context = task->context;
     int length = task->options->slot ? snprintf(name, sizeof(name), "%s", task->options->slot)
                                      : snprintf(name, sizeof(name), "tidemill_%s_%s", context->app, context->name);
-    if (length >= NAME_SIZE) {
+    if (length > NAME_MOST) {
         return err_set(err, ERR_FATAL, ERR_CONFIG,
-                       "The replication slot's name would have %d characters, and PostgreSQL allows 63; set `slot`.",
-                       length);
+                       "The replication slot's name would have %d characters, and at most %d are allowed; set `slot`.",
+                       length, NAME_MOST);
     }
     if (!task->options->slot) {
         for (char *at = name; *at; at++) {
             *at = isalnum((unsigned char)*at) ? (char)tolower((unsigned char)*at) : '_';
         }
     }
-    memcpy(task->slot, name, sizeof(name));
+    snprintf(task->slots[0], NAME_SIZE, "%s", name);
+    snprintf(task->slots[1], NAME_SIZE, "%.*s_2", NAME_MOST, name);
     snprintf(task->publication, sizeof(task->publication), "%s",
              task->options->publication ? task->options->publication : name);
     return 0;
+}
+
+static const char *used_slot(const struct connector_task *task)
+{
+    return task->slots[task->stream.position.second];
+}
+
+static const char *other_slot(const struct connector_task *task)
+{
+    return task->slots[!task->stream.position.second];
 }
 
 /* Where the log ends; standbys and servers without logical decoding are refused. */
@@ -93,7 +112,7 @@ static int read_server(struct connector_task *task, struct err *err)
                              "wal_level = 'logical'; and restart PostgreSQL.");
 }
 
-/* From the very beginning; a slot that is there is one of a snapshot that did not end. */
+/* From the very beginning; a slot that is there is one of a snapshot of which nothing was kept. */
 static int open_new(struct connector_task *task, const struct postgres_slot_state *state, struct err *err)
 {
     char name[128];
@@ -103,8 +122,9 @@ static int open_new(struct connector_task *task, const struct postgres_slot_stat
         *lsn = state->confirmed;
         return 0;
     }
-    if ((state->exists && postgres_slot_drop(task->control, task->slot, err)) ||
-        postgres_slot_create(task->context, task->replication, task->slot, lsn, name, sizeof(name), err)) {
+    if (postgres_slot_drop(task->control, task->slots[0], err) ||
+        postgres_slot_drop(task->control, task->slots[1], err) ||
+        postgres_slot_create(task->context, task->replication, used_slot(task), lsn, name, sizeof(name), err)) {
         return -1;
     }
     task->stream.position.running = !never;
@@ -124,31 +144,54 @@ static int refused_replication(const struct connector_task *task, struct err *er
     return -1;
 }
 
+/* A second snapshot with a slot of its own, and the changes between the first one and that. */
+static int open_resumed(struct connector_task *task, struct err *err)
+{
+    char name[128];
+    struct postgres_stream *stream = &task->stream;
+    if (postgres_snapshot_resume(&task->snapshot, err) || postgres_slot_drop(task->control, other_slot(task), err) ||
+        postgres_slot_create(task->context, task->replication, other_slot(task), &stream->until, name, sizeof(name),
+                             err) ||
+        postgres_snapshot_begin(&task->snapshot, name, stream->until, err)) {
+        return -1;
+    }
+    stream->behind = &task->snapshot;
+    task->phase = PHASE_CATCH_UP;
+    return postgres_stream_start(stream, used_slot(task), task->publication, err);
+}
+
+static int connect_replication(struct connector_task *task, struct err *err)
+{
+    task->replication = task->stream.connection =
+        postgres_connection_open(task->context, task->options->url, true, err);
+    if (!task->replication) {
+        return err->code == ERR_AUTH ? refused_replication(task, err) : -1;
+    }
+    return postgres_connection_run(task->replication, SETTINGS_SQL, "settings of the connection", err);
+}
+
 static int connect_both(struct connector_task *task, struct err *err)
 {
     task->control = postgres_connection_open(task->context, task->options->url, false, err);
     if (!task->control) {
         return -1;
     }
-    task->replication = postgres_connection_open(task->context, task->options->url, true, err);
-    if (!task->replication) {
-        return err->code == ERR_AUTH ? refused_replication(task, err) : -1;
-    }
-    const char *settings = "SET bytea_output = 'hex'; SET extra_float_digits = 1; SET IntervalStyle = 'postgres'";
-    const char *database = PQdb(task->control);
-    task->stream = (struct postgres_stream){.connection = task->replication,
-                                            .control = task->control,
-                                            .changes = &task->changes,
-                                            .position = task->stream.position,
-                                            .origin = {.database = database}};
-    task->snapshot = (struct postgres_snapshot){.connection = task->control,
-                                                .changes = &task->changes,
-                                                .tables = &task->options->tables,
-                                                .origin = {.database = database}};
-    return postgres_connection_run(task->replication, settings, "settings of the connection", err) ||
-                   postgres_connection_run(task->control, settings, "settings of the connection", err)
+    task->stream.control = task->snapshot.connection = task->control;
+    task->stream.origin.database = task->snapshot.origin.database = PQdb(task->control);
+    return postgres_connection_run(task->control, SETTINGS_SQL, "settings of the connection", err) ||
+                   connect_replication(task, err)
                ? -1
                : 0;
+}
+
+/* Goes on at a position that was kept. */
+static int open_known(struct connector_task *task, const struct postgres_slot_state *state, struct err *err)
+{
+    const struct postgres_slot_position *at = &task->stream.position;
+    if (postgres_slot_check(used_slot(task), state, at, task->target, err)) {
+        return -1;
+    }
+    return at->running ? open_resumed(task, err) : postgres_slot_drop(task->control, other_slot(task), err);
 }
 
 static int open_task(struct connector_task *task, struct slice position, struct err *err)
@@ -156,18 +199,18 @@ static int open_task(struct connector_task *task, struct slice position, struct 
     struct postgres_slot_state state;
     struct postgres_slot_position *at = &task->stream.position;
     bool known = !slice_is_null(position);
-    if ((known && postgres_slot_read_position(position, at, err)) || connect_both(task, err) ||
+    if ((known && postgres_slot_read_position(position, at, &task->snapshot.mark, err)) || connect_both(task, err) ||
         read_server(task, err) || postgres_slot_identify(task->replication, at, err) ||
         postgres_snapshot_look(&task->snapshot, err) ||
         postgres_slot_publish(task->control, task->publication, &task->options->tables, err) ||
-        postgres_slot_look(task->control, task->slot, &state, err)) {
+        postgres_slot_look(task->control, used_slot(task), &state, err)) {
         return -1;
     }
     task->phase = PHASE_START;
-    if (known && !at->running) {
-        return postgres_slot_check(task->slot, &state, at, task->target, err);
-    }
-    return open_new(task, &state, err);
+    const struct postgres_slot_mark *mark = &task->snapshot.mark;
+    bool begun = known && (!at->running || mark->rows > 0 ||
+                           !slice_equal(bytes_slice(&mark->table), slice_text(task->options->tables.items[0])));
+    return begun ? open_known(task, &state, err) : open_new(task, &state, err);
 }
 
 /* What is committed is told to the server once more, so that the next one finds it there. */
@@ -193,6 +236,8 @@ static int open_source(const struct connector_context *context, struct slice pos
     task->context = context;
     task->options = context->options;
     task->changes.tombstones = task->options->tombstones;
+    task->stream.changes = task->snapshot.changes = &task->changes;
+    task->snapshot.tables = &task->options->tables;
     if (name_slot(task, err) || open_task(task, position, err)) {
         close_source(task);
         return -1;
@@ -205,6 +250,11 @@ static int open_source(const struct connector_context *context, struct slice pos
 
 /* ---- reading ---- */
 
+static bool streams(const struct connector_task *task)
+{
+    return task->phase == PHASE_STREAM || task->phase == PHASE_CATCH_UP;
+}
+
 static bool batch_full(const struct connector_task *task)
 {
     return task->changes.piece_count >= SOURCE_BATCH_RECORDS || task->changes.text.size >= SOURCE_BATCH_BYTES;
@@ -214,7 +264,10 @@ static int start_stream(struct connector_task *task, struct err *err)
 {
     task->phase = PHASE_STREAM;
     task->position_ms = monotonic_ms();
-    return postgres_stream_start(&task->stream, task->slot, task->publication, err);
+    return (!task->replication && connect_replication(task, err)) ||
+                   postgres_stream_start(&task->stream, used_slot(task), task->publication, err)
+               ? -1
+               : 0;
 }
 
 static int snapshot_step(struct connector_task *task, bool *waits, struct err *err)
@@ -231,10 +284,33 @@ static int snapshot_step(struct connector_task *task, bool *waits, struct err *e
     return 0;
 }
 
+/* From here on the second slot is used, behind what the second snapshot will give. */
+static int catch_up_step(struct connector_task *task, bool *waits, struct err *err)
+{
+    struct postgres_stream *stream = &task->stream;
+    if (postgres_stream_step(stream, waits, err)) {
+        return -1;
+    }
+    if (stream->reached) {
+        PQfinish(task->replication);
+        task->replication = stream->connection = NULL;
+        stream->behind = NULL;
+        stream->reached = stream->in_transaction = false;
+        stream->resume.events = stream->position.events = 0;
+        stream->position.lsn = stream->confirmed = stream->told = stream->until;
+        stream->position.second = !stream->position.second;
+        task->phase = PHASE_SNAPSHOT;
+        task->position_due = task->drop_due = true;
+    }
+    return 0;
+}
+
 static int step(struct connector_task *task, bool *waits, struct err *err)
 {
     *waits = false;
     switch (task->phase) {
+    case PHASE_CATCH_UP:
+        return catch_up_step(task, waits, err);
     case PHASE_SNAPSHOT:
         return snapshot_step(task, waits, err);
     case PHASE_START:
@@ -290,12 +366,13 @@ static bool wait_more(struct connector_task *task, struct patience *patience)
 static int read_batch(struct connector_task *task, struct patience *patience, struct err *err)
 {
     bool waits;
+    enum phase phase = task->phase == PHASE_START ? PHASE_STREAM : task->phase;
     for (unsigned steps = 1; !batch_full(task); steps++) {
         if (step(task, &waits, err)) {
             return -1;
         }
-        if (task->position_due && task->phase == PHASE_START) {
-            return 0; /* the end of a snapshot: its position goes out at once */
+        if (task->phase != phase) {
+            return 0; /* its position goes out at once */
         }
         if (!waits) {
             patience->looked = patience->napped = false;
@@ -311,6 +388,14 @@ static int read_batch(struct connector_task *task, struct patience *patience, st
     return 0;
 }
 
+static void write_position(struct connector_task *task, struct postgres_slot_position position)
+{
+    const struct postgres_slot_mark *mark = postgres_snapshot_mark(&task->snapshot);
+    position.running = position.running && mark->table.size > 0;
+    bytes_clear(&task->position_text);
+    postgres_slot_write_position(&position, mark, &task->position_text);
+}
+
 static void hand_out(struct connector_task *task, struct source_batch *batch)
 {
     const struct postgres_slot_position *position = postgres_stream_position(&task->stream);
@@ -320,8 +405,7 @@ static void hand_out(struct connector_task *task, struct source_batch *batch)
     int64_t idle_ms = task->stream.hurried ? 0 : IDLE_POSITION_MS;
     if (batch->count > 0 || task->position_due ||
         (position->lsn > task->position_lsn && now - task->position_ms >= idle_ms)) {
-        bytes_clear(&task->position_text);
-        postgres_slot_write_position(position, &task->position_text);
+        write_position(task, *position);
         batch->position = bytes_slice(&task->position_text);
         task->position_due = task->stream.hurried = false;
         task->position_lsn = position->lsn;
@@ -335,8 +419,7 @@ static int poll_source(struct connector_task *task, int timeout_ms, struct sourc
 {
     struct patience patience = {.end = monotonic_ms() + timeout_ms};
     postgres_change_clear(&task->changes);
-    if ((task->phase == PHASE_STREAM && postgres_stream_report(&task->stream, false, err)) ||
-        read_batch(task, &patience, err)) {
+    if ((streams(task) && postgres_stream_report(&task->stream, false, err)) || read_batch(task, &patience, err)) {
         return -1;
     }
     hand_out(task, batch);
@@ -346,13 +429,20 @@ static int poll_source(struct connector_task *task, int timeout_ms, struct sourc
 static int acknowledge(struct connector_task *task, struct slice position, struct err *err)
 {
     struct postgres_slot_position committed;
-    if (postgres_slot_read_position(position, &committed, err)) {
-        return -1;
+    struct postgres_slot_mark mark = {0};
+    int outcome = postgres_slot_read_position(position, &committed, &mark, err);
+    postgres_slot_free_mark(&mark);
+    if (outcome || committed.second != task->stream.position.second) {
+        return outcome;
     }
     if (committed.lsn > task->stream.confirmed) {
         task->stream.confirmed = committed.lsn;
     }
-    return task->phase == PHASE_STREAM ? postgres_stream_report(&task->stream, false, err) : 0;
+    if (task->drop_due && task->phase == PHASE_STREAM) { /* before, the connection has a snapshot to read */
+        task->drop_due = false;
+        outcome = postgres_slot_drop(task->control, other_slot(task), err);
+    }
+    return outcome == 0 && streams(task) ? postgres_stream_report(&task->stream, false, err) : outcome;
 }
 
 static int validate(const void *given, struct err *err)
@@ -383,8 +473,9 @@ static const struct option option_list[] = {
     {.name = "slot",
      .type = OPTION_TEXT,
      .offset = FIELD(slot),
-     .text = "The replication slot, at most 63 small letters, digits and underscores; made when it is missing, by "
-             "default tidemill_APPLICATION_SOURCE."},
+     .text = "The replication slot, at most 61 small letters, digits and underscores; made when it is missing, by "
+             "default tidemill_APPLICATION_SOURCE. A snapshot that goes on after a restart makes a second one with _2 "
+             "behind its name, and removes the first."},
     {.name = "publication",
      .type = OPTION_TEXT,
      .offset = FIELD(publication),

@@ -79,12 +79,14 @@ static int on_relation(struct postgres_stream *stream, struct err *err)
                : 0;
 }
 
-/* What an update did not touch stands in the old row when that is sent whole. */
-static void fill_unchanged(struct pgoutput *message)
+/* What an update did not touch stands in the old row when that is sent whole, and key columns in its key. */
+static void fill_unchanged(const struct postgres_table *table, struct pgoutput *message)
 {
-    for (size_t i = 0; message->old_kind == PGOUTPUT_OLD_ROW && i < message->row.count && i < message->old.count; i++) {
-        if (message->row.values[i].kind == PGOUTPUT_UNCHANGED) {
-            message->row.values[i] = message->old.values[i];
+    const struct pgoutput_row *old = &message->old;
+    for (size_t i = 0; message->old_kind != PGOUTPUT_NO_OLD && i < message->row.count && i < old->count; i++) {
+        bool sent = message->old_kind == PGOUTPUT_OLD_ROW || (i < table->count && table->columns[i].key);
+        if (sent && message->row.values[i].kind == PGOUTPUT_UNCHANGED) {
+            message->row.values[i] = old->values[i];
         }
     }
 }
@@ -96,13 +98,15 @@ static int add_change(struct postgres_stream *stream, uint32_t relation, char op
         return err_set(err, ERR_FATAL, ERR_PROTOCOL, "PostgreSQL sent a change of an unknown table, number %u.",
                        relation);
     }
-    if (!table->wanted) {
-        return 0;
-    }
+    bool admitted = table->wanted;
     if (op == 'u') {
-        fill_unchanged(&stream->message);
+        fill_unchanged(table, &stream->message);
     }
-    return postgres_change_add(stream->changes, table, op, &stream->origin, &stream->message, err);
+    if (admitted && stream->behind &&
+        postgres_snapshot_admit(stream->behind, table, &stream->message, &op, &admitted, err)) {
+        return -1;
+    }
+    return !admitted ? 0 : postgres_change_add(stream->changes, table, op, &stream->origin, &stream->message, err);
 }
 
 /* Counts an event of the transaction; those that were read before are passed over. */
@@ -126,6 +130,10 @@ static int on_change(struct postgres_stream *stream, char op, struct err *err)
 static void on_begin(struct postgres_stream *stream)
 {
     const struct pgoutput *message = &stream->message;
+    if (stream->behind && message->lsn >= stream->until) {
+        stream->reached = true;
+        return;
+    }
     bool again = stream->resume.events > 0 && stream->resume.commit == message->lsn;
     stream->in_transaction = true;
     stream->skip = again ? stream->resume.events : 0;
@@ -180,6 +188,7 @@ static int on_keepalive(struct postgres_stream *stream, const struct pgoutput_fr
         if (stream->resume.events == 0) {
             stream->position.lsn = frame->end;
         }
+        stream->reached = stream->behind && frame->end >= stream->until;
     }
     stream->asked |= frame->reply;
     stream->hurried |= frame->reply;

@@ -5,7 +5,7 @@
 #ifndef TIDEMILL_CONNECTORS_POSTGRES_STREAM_H
 #define TIDEMILL_CONNECTORS_POSTGRES_STREAM_H
 
-#include "connectors/postgres/postgres_slot.h"
+#include "connectors/postgres/postgres_snapshot.h"
 
 struct postgres_stream { /* starts as zeroes with its connections, changes, position and the origin's database */
     PGconn *connection;
@@ -14,6 +14,9 @@ struct postgres_stream { /* starts as zeroes with its connections, changes, posi
     struct postgres_slot_position position; /* behind the last event */
     struct postgres_slot_position resume;   /* events > 0: of a transaction that comes again, what was read before */
     struct postgres_origin origin;
+    struct postgres_snapshot *behind; /* not NULL: only what it admits, and only up to `until` */
+    uint64_t until;
+    bool reached; /* that */
     struct pgoutput message;
     bool in_transaction;
     int64_t skip;       /* events of this transaction that were read before */
@@ -26,7 +29,7 @@ struct postgres_stream { /* starts as zeroes with its connections, changes, posi
 };
 
 int postgres_stream_start(struct postgres_stream *stream, const char *slot, const char *publication, struct err *err);
-/* Takes one message; *waits: none is there. */
+/* Takes one message; *waits: none is there. Not after it has reached where it ends. */
 int postgres_stream_step(struct postgres_stream *stream, bool *waits, struct err *err);
 /* Tells the server that this side lives and what it may forget, if it is time to; `now`: whatever the time. */
 int postgres_stream_report(struct postgres_stream *stream, bool now, struct err *err);

@@ -30,8 +30,8 @@ struct mirror_writer {
 #define MIRROR_SQL                                                                                                     \
     "CREATE TABLE %s (id bigint PRIMARY KEY, v bigint); INSERT INTO %s SELECT i, i FROM generate_series(0, %d) i;"     \
     "CREATE PROCEDURE churn_%s(writer int, n int) LANGUAGE plpgsql AS $$ DECLARE k bigint; o bigint; BEGIN "           \
-    "FOR i IN 1..n LOOP FOR j IN 1..1 + floor(random() * 4)::int LOOP k := writer + 3 * floor(random() * 600)::int; "  \
-    "o := writer + 3 * floor(random() * 600)::int; CASE floor(random() * 6)::int "                                     \
+    "FOR i IN 1..n LOOP FOR j IN 1..1 + floor(random() * 4)::int LOOP k := writer + 3 * floor(random() * %d)::int; "   \
+    "o := writer + 3 * floor(random() * %d)::int; CASE floor(random() * 6)::int "                                      \
     "WHEN 0 THEN DELETE FROM %s WHERE id = k; WHEN 1, 2 THEN UPDATE %s SET v = v + 1 WHERE id = k; "                   \
     "WHEN 3 THEN UPDATE %s SET id = o WHERE id = k AND NOT EXISTS (SELECT FROM %s WHERE id = o); "                     \
     "WHEN 4 THEN BEGIN DELETE FROM %s WHERE id = k; RAISE EXCEPTION 'back'; EXCEPTION WHEN raise_exception THEN "      \
@@ -46,7 +46,7 @@ static inline void mirror_begin(struct mirror *mirror, const char *t, int rows)
     *mirror = (struct mirror){.table = t};
     mirror->present = calloc(MIRROR_IDS, sizeof(*mirror->present));
     mirror->value = calloc(MIRROR_IDS, sizeof(*mirror->value));
-    snprintf(sql, sizeof(sql), MIRROR_SQL, t, t, rows - 1, t, t, t, t, t, t, t);
+    snprintf(sql, sizeof(sql), MIRROR_SQL, t, t, rows - 1, t, rows / 3, rows / 3, t, t, t, t, t, t);
     capture_sql(sql);
 }
 

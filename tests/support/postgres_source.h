@@ -227,9 +227,10 @@ static inline void capture_end(struct capture *capture)
     PGconn *connection = capture_connect();
     PGresult *result = NULL;
     while (!result) {
-        result = postgres_connection_query_params(
-            connection, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE $1",
-            1, &slot, "test", &err);
+        result = postgres_connection_query_params(connection,
+                                                  "SELECT pg_drop_replication_slot(slot_name) FROM "
+                                                  "pg_replication_slots WHERE slot_name IN ($1::text, $1 || '_2')",
+                                                  1, &slot, "test", &err);
         ck_assert_msg(result || err.class == ERR_RETRY, "%s", err.text);
         usleep(result ? 0 : 50000);
     }

@@ -105,19 +105,32 @@ END_TEST
 
 START_TEST(positions_as_text)
 {
-    struct postgres_slot_position written = {
-        .lsn = 0x100000002, .commit = 0x300000004, .events = 5, .running = true, .system = "77", .timeline = 3};
+    struct postgres_slot_position written = {.lsn = 0x100000002,
+                                             .commit = 0x300000004,
+                                             .events = 5,
+                                             .running = true,
+                                             .second = true,
+                                             .system = "77",
+                                             .timeline = 3};
     struct postgres_slot_position read;
+    struct postgres_slot_mark mark = {0};
     struct bytes text = {0};
     struct err err;
-    postgres_slot_write_position(&written, &text);
-    ck_assert_int_eq(postgres_slot_read_position(bytes_slice(&text), &read, &err), 0);
+    bytes_append_text(&mark.table, "public.\"odd\"");
+    bytes_append_text(&mark.key, "{\"id\":\"7\"}");
+    mark.rows = 9;
+    postgres_slot_write_position(&written, &mark, &text);
+    ck_assert_int_eq(postgres_slot_read_position(bytes_slice(&text), &read, &mark, &err), 0);
+    ck_assert_str_eq(bytes_text(&mark.table), "public.\"odd\"");
+    ck_assert_str_eq(bytes_text(&mark.key), "{\"id\":\"7\"}");
+    ck_assert(mark.rows == 9 && read.second);
     ck_assert(read.lsn == written.lsn && read.commit == written.commit && read.events == 5 && read.running);
     ck_assert(read.timeline == 3 && strcmp(read.system, "77") == 0);
     for (size_t size = 0; size < text.size; size++) { /* nothing that was cut off is taken */
-        ck_assert_int_eq(postgres_slot_read_position(slice_of(text.data, size), &read, &err), -1);
+        ck_assert_int_eq(postgres_slot_read_position(slice_of(text.data, size), &read, &mark, &err), -1);
     }
     bytes_free(&text);
+    postgres_slot_free_mark(&mark);
 }
 END_TEST
 
