@@ -27,6 +27,7 @@ static const struct meaning meanings[] = {
     {"55006", ERR_RETRY, ERR_UNREACHABLE, "somebody else uses it now"},
     {"25006", ERR_RETRY, ERR_UNREACHABLE, "the server is a standby; name the primary, or add target_session_attrs"},
     {"58", ERR_RETRY, ERR_UNREACHABLE, "see the server's log"},
+    {"26000", ERR_FATAL, ERR_CONFIG, "a pooler in front of the server has to pool sessions, not transactions"},
     {"28", ERR_FATAL, ERR_AUTH, "check user and password in the url, and the server's pg_hba.conf"},
     {"3D", ERR_FATAL, ERR_CONFIG, "create the database, or name another one in the url"},
     {"42501", ERR_FATAL, ERR_AUTH, "GRANT the right to the user that the url names"},

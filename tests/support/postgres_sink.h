@@ -86,6 +86,16 @@ static inline int64_t where(void)
     return next;
 }
 
+/* kill, stop or start */
+static inline void control(const char *command)
+{
+    const char *program = getenv("TIDEMILL_TEST_POSTGRES_CONTROL");
+    const char *dir = getenv("TIDEMILL_TEST_POSTGRES_DIR");
+    char line[1024];
+    snprintf(line, sizeof(line), "'%s' %s '%s' -c fsync=off > /dev/null", program, command, dir);
+    ck_assert_int_eq(system(line), 0);
+}
+
 static inline int sink_main(const char *name, const TTest *const *tests, size_t count)
 {
     if (!getenv("TIDEMILL_TEST_POSTGRES")) {

@@ -16,15 +16,6 @@ static void expect(enum err_class class, enum err_code code, const char *text)
 
 /* ---- the server goes away ---- */
 
-static void control(const char *command)
-{
-    const char *program = getenv("TIDEMILL_TEST_POSTGRES_CONTROL");
-    const char *dir = getenv("TIDEMILL_TEST_POSTGRES_DIR");
-    char line[1024];
-    snprintf(line, sizeof(line), "'%s' %s '%s' -c fsync=off > /dev/null", program, command, dir);
-    ck_assert_int_eq(system(line), 0);
-}
-
 START_TEST(restarted_server_has_each_row_once)
 {
     setup("restarted", "CREATE TABLE restarted (n int)");
