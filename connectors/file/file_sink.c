@@ -514,6 +514,7 @@ const struct sink_class file_sink_class = {
     .options = &table,
     .options_size = sizeof(struct options),
     .tasks = 0,
+    .put_back = "take its files out of the directory, and it begins where those that stay end.",
     .validate = validate,
     .open = open_task,
     .position = position,

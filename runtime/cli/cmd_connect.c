@@ -198,7 +198,7 @@ static int check_position(const char *text, struct err *err)
     struct json_problem problem;
     if (text == NULL) {
         return err_set(err, ERR_FATAL, ERR_USAGE,
-                       "Say where the source stands with --position JSON; `tidemill connect "
+                       "Say where it goes on with --position JSON; `tidemill connect "
                        "offsets show` shows the form.");
     }
     if (!json_check(slice_text(text), &problem)) {
@@ -367,7 +367,7 @@ static const struct option options[] = {
     {.name = "task", .type = OPTION_INTEGER, .offset = FIELD(task), .default_text = "-1", .low = -1, .high = 100000,
      .argument = "N", .text = "offsets set, reset: the task, from 0; all of them when not given."},
     {.name = "position", .type = OPTION_TEXT, .offset = FIELD(position), .argument = "JSON",
-     .text = "offsets set: where the source goes on, in the form that offsets show prints."},
+     .text = "offsets set: where it goes on, in the form that offsets show prints; an offset for a sink."},
     {.name = "target", .type = OPTION_FLAG, .offset = FIELD(target),
      .text = "offsets show: asks the targets of the sinks too; the app should not run meanwhile."},
     {.name = "state_dir", .type = OPTION_TEXT, .offset = FIELD(state_dir), .argument = "DIR",
@@ -387,7 +387,7 @@ const struct command cmd_connect = {
     .text = "Checks connectors, shows and sets where they stand, translates configs of Kafka Connect.",
     .details = "check connects to the databases of the script, says what is missing and prints the statements that "
                "mend it; status 1 when something is. offsets show prints where sources and sinks stand; set and reset "
-               "change it for a source while the app is not running. import takes the JSON of a JDBC sink or source or "
+               "change it while the app is not running. import takes the JSON of a JDBC sink or source or "
                "of Debezium's PostgreSQL source.",
     .example = "tidemill connect check pipeline.lua\n"
                "tidemill connect offsets show pipeline.lua\n"

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/memory.h"
+#include "cli/connect_target.h"
 #include "engine/connector.h"
 
 #define POSITION_KEY "position"
@@ -191,26 +191,10 @@ static void add_place(struct connect_offsets *offsets, const struct place *place
 /* What the target itself says; a target that can't be asked is no failure of the command. */
 static void ask_target(const struct connect_offsets *offsets, struct place *place, int32_t tasks, struct err *err)
 {
-    const struct connector_use *use = place->use;
-    const struct sink_class *class = use->connector->sink;
-    struct connector_context context = {
-        .app = offsets->app,
-        .name = use->name,
-        .topic = use->topic,
-        .task = place->task,
-        .tasks = tasks,
-        .json_keys = use->json_keys,
-        .options = use->options,
-    };
-    struct connector_task *task;
-    if (class->open(&context, &task, err) != 0) {
-        place->problem = err->text;
-        return;
-    }
-    if (class->position(task, &place->target, err) != 0) {
+    struct connect_target target = {place->use, offsets->app, place->task, tasks};
+    if (connect_target_read(&target, &place->target, err) != 0) {
         place->problem = err->text;
     }
-    class->close(task);
 }
 
 static int show_sink(struct connect_offsets *offsets, const struct connector_use *use, int32_t tasks, struct err *err)
@@ -273,6 +257,13 @@ int connect_offsets_show(struct connect_offsets *offsets, const struct connector
 
 /* ---- setting ---- */
 
+static int check_task(const struct connector_use *use, int64_t task, int32_t tasks, struct err *err)
+{
+    return task < tasks ? 0
+                        : err_set(err, ERR_FATAL, ERR_USAGE, "%s has the tasks 0 to %d, and no task %" PRId64 ".",
+                                  use->name, (int)tasks - 1, task);
+}
+
 static int write_record(struct transport *transport, const char *topic, int32_t partition, struct slice position,
                         int64_t *next, struct err *err)
 {
@@ -297,15 +288,29 @@ static int write_record(struct transport *transport, const char *topic, int32_t 
     return result;
 }
 
-/* What the group has is set once more first: that is refused while the app runs, before anything is written. */
+/* Something that the group has is set once more: that is refused while the app runs, before anything is written. */
+static int refuse_running(const struct connect_offsets *offsets, struct err *err)
+{
+    struct group_position *list = NULL;
+    size_t count = 0;
+    size_t i = 0;
+    int result = read_group(offsets, &list, &count, err);
+    while (i < count && list[i].committed < 0) {
+        i++;
+    }
+    if (result == 0 && i < count) {
+        struct position same = {list[i].topic, list[i].partition, list[i].committed, list[i].metadata};
+        result = offsets->transport->class->set_group_positions(offsets->transport, offsets->app, &same, 1, err);
+    }
+    free_group(list, count);
+    return result;
+}
+
 static int set_task(const struct connect_offsets *offsets, const struct connector_use *use,
                     const struct group_position *at, int32_t task, struct slice position, struct err *err)
 {
     struct transport *transport = offsets->transport;
-    struct position group = {use->topic, task, at != NULL ? at->committed : 0, at != NULL ? at->metadata : NULL};
-    if (at != NULL && transport->class->set_group_positions(transport, offsets->app, &group, 1, err) != 0) {
-        return -1;
-    }
+    struct position group = {use->topic, task, 0, at != NULL ? at->metadata : NULL};
     if (write_record(transport, use->topic, task, position, &group.offset, err) != 0) {
         return -1;
     }
@@ -337,13 +342,70 @@ static int set_tasks(struct connect_offsets *offsets, const struct connector_use
     return result;
 }
 
-static int check_settable(const struct connector_use *use, struct err *err)
+/* ---- sinks ---- */
+
+static int set_target(struct connect_offsets *offsets, const struct connect_target *target, int64_t to, bool present,
+                      struct err *err)
 {
-    if (use->sink) {
-        return err_set(err, ERR_FATAL, ERR_CONFIG,
-                       "%s is a sink, whose position is in its target together with the rows. To write everything "
-                       "again, empty the target with the table of positions there, and reset the app.",
-                       use->name);
+    int64_t was;
+    if (connect_target_set(target, to, present, &was, err) != 0) {
+        return -1;
+    }
+    bool none = present && was == CONNECTOR_NO_OFFSET;
+    if (none) {
+        bytes_append_format(&offsets->out, "%s task %d has no position in its target.\n", target->use->name,
+                            (int)target->task);
+    } else {
+        bytes_append_format(&offsets->out, "%s task %d goes on at offset %" PRId64 "; the rows in its target stay.\n",
+                            target->use->name, (int)target->task, to);
+    }
+    return 0;
+}
+
+/* The first record that the topic still has; 0 when it is not there. */
+static int first_offset(const struct connect_offsets *offsets, const char *topic, int32_t partition, bool exists,
+                        int64_t *low, struct err *err)
+{
+    int64_t high;
+    *low = 0;
+    return exists ? offsets->transport->class->watermarks(offsets->transport, topic, partition, low, &high, err) : 0;
+}
+
+static int set_sink_task(struct connect_offsets *offsets, const struct connect_target *target, bool exists,
+                         struct slice position, struct err *err)
+{
+    int64_t to;
+    double real;
+    if (position.data == NULL) {
+        return first_offset(offsets, target->use->topic, target->task, exists, &to, err) != 0
+                   ? -1
+                   : set_target(offsets, target, to, true, err);
+    }
+    if (json_type(position) != JSON_NUMBER || !json_number(json_trim(position), &to, &real) || to < 0) {
+        return err_set(err, ERR_FATAL, ERR_USAGE,
+                       "%s is a sink: its position is the offset in %s of the next record to write, such as 0.",
+                       target->use->name, target->use->topic);
+    }
+    return set_target(offsets, target, to, false, err);
+}
+
+/* A topic that was deleted says nothing of how many tasks there were: those that the sink asks for are taken. */
+static int set_sink(struct connect_offsets *offsets, const struct connector_use *use, int64_t task, int32_t partitions,
+                    struct slice position, struct err *err)
+{
+    int32_t wished = use->runner.tasks > 0 ? (int32_t)use->runner.tasks : use->connector->sink->tasks;
+    int32_t tasks = partitions > 0 ? partitions : wished > 0 ? wished : 1;
+    if (task >= 0 && task >= tasks && partitions == 0) {
+        tasks = (int32_t)task + 1;
+    }
+    if (check_task(use, task, tasks, err) != 0) {
+        return -1;
+    }
+    for (int32_t i = 0; i < tasks; i++) {
+        struct connect_target target = {use, offsets->app, i, tasks};
+        if ((task < 0 || task == i) && set_sink_task(offsets, &target, partitions > 0, position, err) != 0) {
+            return -1;
+        }
     }
     return 0;
 }
@@ -352,17 +414,19 @@ int connect_offsets_set(struct connect_offsets *offsets, const struct connector_
                         struct slice position, struct err *err)
 {
     int32_t tasks;
-    if (check_settable(use, err) != 0 || find_topic(offsets, use, &tasks, err) != 0) {
+    if (find_topic(offsets, use, &tasks, err) != 0 || refuse_running(offsets, err) != 0) {
         return -1;
+    }
+    if (use->sink) {
+        return set_sink(offsets, use, task, tasks, position, err);
     }
     if (tasks == 0) {
         return err_set(err, ERR_FATAL, ERR_TOPIC,
                        "The topic %s is not there: the app %s has not run yet. Start it once, and stop it.", use->topic,
                        offsets->app);
     }
-    if (task >= tasks) {
-        return err_set(err, ERR_FATAL, ERR_USAGE, "%s has the tasks 0 to %d, and no task %" PRId64 ".", use->name,
-                       (int)tasks - 1, task);
+    if (check_task(use, task, tasks, err) != 0) {
+        return -1;
     }
     int32_t from = task < 0 ? 0 : (int32_t)task;
     return set_tasks(offsets, use, from, task < 0 ? tasks : from + 1, position, err);

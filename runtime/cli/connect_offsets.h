@@ -3,7 +3,7 @@
  * The position of a source's task is the record "position" in its partition of the positions topic, which is also the
  * changelog of the store that the task reads it from. Setting it writes that record and moves the group's offset of the
  * partition behind it, so that every store of the app, on whatever machine, is seen to be behind and follows.
- * The position of a sink's task is in the target; the group's offset lags behind it.
+ * The position of a sink's task is in the target; the group's offset lags behind it. The contract of sinks can move it.
  *
  * Ownership: everything is borrowed for the call.
  */
@@ -26,7 +26,8 @@ struct connect_offsets {
 
 void connect_offsets_begin(struct connect_offsets *offsets);
 int connect_offsets_show(struct connect_offsets *offsets, const struct connector_use *use, struct err *err);
-/* Task -1: all tasks. A null position: from the very beginning. ERR_FATAL when the app runs. */
+/* Task -1: all tasks. A null position: from the very beginning; of a sink, from the first record that its topic has.
+ * The group refuses it for a source while the app runs; for a sink the caller makes sure of it. */
 int connect_offsets_set(struct connect_offsets *offsets, const struct connector_use *use, int64_t task,
                         struct slice position, struct err *err);
 void connect_offsets_free(struct connect_offsets *offsets);

@@ -117,6 +117,9 @@ struct sink_class {
     const struct option_table *options;
     size_t options_size;
     int32_t tasks; /* how many write at the same time unless told otherwise; 0: as many as the input has partitions */
+    /* NULL: a write of no records may move the position back, too. Else a sentence that says how it is put back by
+     * hand. */
+    const char *put_back;
     int (*validate)(const void *options, struct err *err); /* as for sources */
     int (*open)(const struct connector_context *context, struct connector_task **task, struct err *err);
     /* The offset of the next record to write as the target has it for (app, name, topic, task). *next comes in as what

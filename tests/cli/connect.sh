@@ -146,6 +146,60 @@ test_offsets_are_set_and_reset() {
     same "$position" "$(tm connect offsets show p.lua lines --json | sed 's/.*"position":\(.*\)}$/\1/')"
 }
 
+write_inserts() { # kind and options of the sink
+    printf '{"n":%d}\n' 1 2 3 > in.jsonl
+    cat > i.lua << END
+local tm = require "tidemill"
+local app = tm.app "shop"
+app:source("lines", tm.connect.file { path = "in.jsonl" }):sink("rows", tm.connect.$1)
+END
+}
+
+rows() { sqlite3 out.db 'SELECT group_concat(n) FROM t'; }
+
+test_sinks_are_put_back() {
+    command -v sqlite3 > /dev/null || skip "needs sqlite3"
+    write_inserts 'sqlite { path = "out.db", table = "t", auto_create = true }'
+    tm run i.lua --until-end --log-level warn > /dev/null
+    same 1,2,3 "$(rows)"
+    status 0 tm connect offsets set i.lua rows --position 2
+    says "rows task 0 goes on at offset 2; the rows in its target stay."
+    tm connect offsets show i.lua rows --json --target | contains '"target":2}'
+    sqlite3 out.db 'UPDATE _tidemill_offsets SET next = 3'
+    printf '{"n":4}\n' >> in.jsonl
+    tm run i.lua --until-end --log-level warn > /dev/null
+    same 1,2,3,4 "$(rows)"
+}
+
+test_a_reset_puts_sinks_back() {
+    command -v sqlite3 > /dev/null || skip "needs sqlite3"
+    write_inserts 'sqlite { path = "out.db", table = "t", auto_create = true }'
+    tm run i.lua --until-end --log-level warn > /dev/null
+    status 0 tm reset i.lua
+    says "put back sink rows (sqlite); its rows stay"
+    same 3 "$(sqlite3 out.db 'SELECT next FROM _tidemill_offsets')"
+    status 0 tm reset i.lua --execute
+    same 0 "$(sqlite3 out.db 'SELECT next FROM _tidemill_offsets')"
+    tm run i.lua --until-end --log-level warn > /dev/null
+    same 1,2,3,1,2,3 "$(rows)"
+    status 0 tm reset i.lua --execute
+    status 0 tm connect offsets reset i.lua rows
+    same 0 "$(sqlite3 out.db 'SELECT next FROM _tidemill_offsets')"
+}
+
+test_files_are_put_back_by_hand() {
+    write_inserts 'file { directory = "out", roll_records = 2 }'
+    tm run i.lua --until-end --log-level warn > /dev/null
+    status 3 tm connect offsets reset i.lua rows
+    says "can't be put back to 0: take its files out of the directory"
+    status 3 tm reset i.lua --execute
+    says "take its files out of the directory"
+    rm out/shop-*
+    status 0 tm reset i.lua --execute
+    tm run i.lua --until-end --log-level warn > /dev/null
+    same 3 "$(cat out/shop-* | wc -l)"
+}
+
 test_offsets_of_another_machine_follow_too() {
     write_pipeline
     tm run p.lua --until-end --log-level warn > /dev/null
@@ -280,8 +334,8 @@ test_offsets_refuse() {
     status 3 tm connect offsets reset p.lua lines
     says "the app shop has not run yet"
     tm run p.lua --until-end --log-level warn > /dev/null
-    status 3 tm connect offsets reset p.lua rows
-    says "rows is a sink, whose position is in its target"
+    status 2 tm connect offsets set p.lua rows --position '{"n":1}'
+    says "rows is a sink: its position is the offset in shop-rows-sink"
     status 3 tm connect offsets reset p.lua line
     says "the nearest is lines"
     status 2 tm connect offsets set p.lua lines
