@@ -2,7 +2,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: all packages test-packages demo test crash mutants bench lint fuzz docs format install clean help
+.PHONY: all packages test-packages demo-packages demo demo-shop test crash mutants bench lint fuzz docs format install clean help
 
 all: $(BUILD)/build.ninja ## build build/tidemill
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tidemill
@@ -20,6 +20,12 @@ test-packages: ## install the packages that the tests need too
 
 demo: packages all ## all departures from New York in 2013 through examples/flights; RESET=1 starts over
 	@examples/flights/demo.sh $(BUILD)/tidemill $(if $(RESET),--reset)
+
+demo-shop: demo-packages all ## changes of a shop's tables in PostgreSQL through examples/shop-cdc, into a report
+	@examples/shop-cdc/demo.sh $(BUILD)/tidemill
+
+demo-packages:
+	@tests/support/packages.sh install build postgres
 
 test: test-packages ## every test; SUITES="unit cli" runs some
 	@BUILD=$(BUILD) JOBS=$(JOBS) tests/run.sh $(SUITES)

@@ -28,7 +28,8 @@ int driver_commit(struct driver *driver, struct err *err);
 /* Ends the pipeline as a process would end, and starts it anew: state comes back from the changelogs. Stores and
  * instances that were looked at are gone. */
 int driver_restart(struct driver *driver, struct err *err);
-/* Next record written to a topic that is not internal, in the order of production over all topics; false: no more. */
+/* Next record written to a topic that is not internal or that a sink reads, in the order of production over all topics;
+ * false: no more. */
 bool driver_take(struct driver *driver, struct record *record);
 /* Next one of a single topic. */
 bool driver_take_from(struct driver *driver, const char *topic, struct record *record);
