@@ -83,7 +83,12 @@ wait $work
     cat "$directory/log.txt"
     exit 1
 }
-compare || { diff "$directory/countries" "$directory/countries.expected"; echo "--until-end ended before all was written"; exit 1; }
+compare || {
+    echo "--until-end ended before all was written"
+    diff "$directory/countries" "$directory/countries.expected" || true
+    [ -z "${KEEP:-}" ] || { trap - EXIT; echo "$directory"; }
+    exit 1
+}
 
 # A row more would be noticed, and an emptied shop is an empty report.
 [ "$(wc -l < "$directory/sales")" -gt 7000 ] || { echo "only $(wc -l < "$directory/sales") sales"; exit 1; }
