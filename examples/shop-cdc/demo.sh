@@ -51,7 +51,7 @@ sql --file schema.sql --file load.sql
 
 echo "== The pipeline reads the rows that are there, then every change"
 run_pipeline
-await "SELECT count(*) > 0 FROM report.countries"
+await "SELECT EXISTS (TABLE report.countries) AND NOT EXISTS (TABLE report.differences)"
 
 echo "== Meanwhile the shop sells, ships, cancels and deletes: 300 rounds"
 sql --command "CALL shop.work(300)" &
