@@ -8,7 +8,6 @@
 
 #include <ctype.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -445,64 +444,12 @@ static int acknowledge(struct connector_task *task, struct slice position, struc
     return outcome == 0 && streams(task) ? postgres_stream_report(&task->stream, false, err) : outcome;
 }
 
-static int validate(const void *given, struct err *err)
-{
-    const struct postgres_source_options *options = given;
-    if (options->tables.count == 0) {
-        return err_set(err, ERR_FATAL, ERR_CONFIG,
-                       "A PostgreSQL source needs `tables`, a list such as { \"public.orders\" }.");
-    }
-    return postgres_connection_check_url(options->url, err);
-}
-
-#define FIELD(field) offsetof(struct postgres_source_options, field)
-
-static const char *const snapshots[] = {"initial", "never", NULL};
-
-static const struct option option_list[] = {
-    {.name = "url",
-     .type = OPTION_TEXT,
-     .offset = FIELD(url),
-     .text =
-         "The database: postgresql://USER:PASSWORD@HOST:PORT/DATABASE; the user needs the attribute REPLICATION and "
-         "SELECT on the tables."},
-    {.name = "tables",
-     .type = OPTION_LIST,
-     .offset = FIELD(tables),
-     .text = "The tables whose changes are read, as \"schema.table\"."},
-    {.name = "slot",
-     .type = OPTION_TEXT,
-     .offset = FIELD(slot),
-     .text = "The replication slot, at most 61 small letters, digits and underscores; made when it is missing, by "
-             "default tidemill_APPLICATION_SOURCE. A snapshot that goes on after a restart makes a second one with _2 "
-             "behind its name, and removes the first."},
-    {.name = "publication",
-     .type = OPTION_TEXT,
-     .offset = FIELD(publication),
-     .text = "The publication, made for the tables when it is missing; by default named as the slot."},
-    {.name = "snapshot",
-     .type = OPTION_CHOICE,
-     .offset = FIELD(snapshot),
-     .default_text = "initial",
-     .choices = snapshots,
-     .text = "initial: the rows that are there come first, with op \"r\"; never: only changes from now on."},
-    {.name = "tombstones",
-     .type = OPTION_FLAG,
-     .offset = FIELD(tombstones),
-     .default_text = "true",
-     .text =
-         "Whether a delete is followed by a record with the same key and no value, for compacted topics and tables."},
-};
-
-static const struct option_table options_table = {"postgres source", option_list,
-                                                  sizeof(option_list) / sizeof(option_list[0])};
-
 const struct source_class postgres_source_class = {
-    .options = &options_table,
+    .options = &postgres_options_source,
     .options_size = sizeof(struct postgres_source_options),
     .key_codec = "json",
     .value_codec = "json",
-    .validate = validate,
+    .validate = postgres_options_validate,
     .open = open_source,
     .poll = poll_source,
     .acknowledge = acknowledge,

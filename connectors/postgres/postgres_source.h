@@ -6,18 +6,7 @@
 #ifndef TIDEMILL_CONNECTORS_POSTGRES_SOURCE_H
 #define TIDEMILL_CONNECTORS_POSTGRES_SOURCE_H
 
-#include "engine/connector.h"
-
-enum postgres_source_snapshot { POSTGRES_SNAPSHOT_INITIAL, POSTGRES_SNAPSHOT_NEVER };
-
-struct postgres_source_options {
-    char *url;
-    struct option_list tables;
-    char *slot;        /* NULL: made of application and source */
-    char *publication; /* NULL: as the slot */
-    int snapshot;      /* enum postgres_source_snapshot */
-    bool tombstones;
-};
+#include "connectors/postgres/postgres_options.h"
 
 extern const struct source_class postgres_source_class;
 
