@@ -4,7 +4,6 @@
 
 #include <errno.h>
 
-#define BUSY_LIMIT_NS INT64_C(5000000000)
 #define BUSY_FIRST_TRIES 20
 #define BUSY_PAUSE_MS 20
 
@@ -67,7 +66,7 @@ static int wait_for_others(void *self, int tries)
     if (tries == 0) {
         db->busy_since_ns = now;
     }
-    if (now - db->busy_since_ns > BUSY_LIMIT_NS || connector_stopping(db->context)) {
+    if (now - db->busy_since_ns > db->busy_limit_ns || connector_stopping(db->context)) {
         return 0;
     }
     clock_sleep_ms(tries < BUSY_FIRST_TRIES ? 1 : BUSY_PAUSE_MS);
@@ -96,7 +95,7 @@ static int use_write_ahead_log(struct sqlite_db *db, struct err *err)
 static int open_file(struct sqlite_db *db, const struct connector_context *context, const char *path, int flags,
                      struct err *err)
 {
-    *db = (struct sqlite_db){.path = path, .context = context};
+    *db = (struct sqlite_db){.path = path, .context = context, .busy_limit_ns = SQLITE_DB_BUSY_NS};
     if (sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
         sqlite_db_fail(db, "opening it", err);
         sqlite_db_close(db);

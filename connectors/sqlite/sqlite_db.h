@@ -11,10 +11,13 @@
 
 #include <sqlite3.h>
 
+#define SQLITE_DB_BUSY_NS INT64_C(5000000000) /* the usual limit */
+
 struct sqlite_db {
     sqlite3 *handle;
     const char *path;
     const struct connector_context *context;
+    int64_t busy_limit_ns; /* how long a statement waits for a lock */
     int64_t busy_since_ns; /* when the wait for a lock began that is under way */
 };
 

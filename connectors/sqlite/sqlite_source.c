@@ -11,8 +11,10 @@
 #include <stdlib.h>
 
 #define DOING "reading the change log"
-#define WAKE_MS 10      /* how often is looked whether the file has changed */
-#define TRIM_ROWS 10000 /* that were read and are still in the log; or the next idle moment */
+#define WAKE_MS 10                     /* how often is looked whether the file has changed */
+#define TRIM_ROWS 10000                /* that were read and are still in the log; or the next idle moment */
+#define TRIM_WAIT_NS INT64_C(50000000) /* for a lock; then it is left for.. */
+#define TRIM_PAUSE_NS INT64_C(1000000000)
 
 /* ---- options ---- */
 
@@ -83,7 +85,8 @@ struct connector_task {
     int64_t seen_version; /* data_version when the log was read to its end; -1: it was not */
     int64_t target;       /* the log's end at opening */
     int64_t acknowledged, trimmed;
-    bool moved; /* the position since it was handed out */
+    int64_t trim_after_ns; /* not tried before */
+    bool moved;            /* the position since it was handed out */
     struct bytes position_text;
     char phase[200];
 };
@@ -357,13 +360,21 @@ static int read_batch(struct connector_task *task, struct err *err)
 
 /* ---- the calls ---- */
 
-/* Once the file is locked for long the rest waits for the next time. */
+/* Reading goes on while somebody else writes for long; what was read can be removed later. */
 static void trim(struct connector_task *task)
 {
     struct err ignored;
+    int64_t now = clock_monotonic_ns(&CLOCK_SYSTEM);
+    if (now < task->trim_after_ns) {
+        return;
+    }
+    task->db.busy_limit_ns = TRIM_WAIT_NS;
     if (sqlite_log_trim(&task->log, task->acknowledged, &ignored) == 0) {
         task->trimmed = task->acknowledged;
+    } else {
+        task->trim_after_ns = now + TRIM_PAUSE_NS;
     }
+    task->db.busy_limit_ns = SQLITE_DB_BUSY_NS;
 }
 
 static int look(struct connector_task *task, int timeout_ms, struct err *err)
