@@ -143,15 +143,19 @@ START_TEST(marks_of_several_tables_and_columns)
         "UPDATE middle SET word = 'aa' WHERE \"n o\" = 4997; UPDATE middle SET \"n o\" = 8.5 WHERE \"n o\" = 8;"
         "INSERT INTO middle VALUES (9, 'a', 0.5), (9, 'y', 0.5)");
     capture_open(&c);
+    /* Behind the second slot's begin: not by the first one. */
+    capture_sql("UPDATE first SET v = 5 WHERE id = 2; INSERT INTO first VALUES (11, 0)");
     read_torn(&c, "\"table\":\"last\"");
+    capture_until(&c, "{\"id\":11}");
     /* Up to the mark the changes came, behind it the rows as they are now. */
+    ck_assert_uint_eq(count_lines(&c, "{\"id\":2} {\"op\":\"u\""), 1);
+    ck_assert_uint_eq(count_lines(&c, "{\"id\":11} {\"op\":\"c\""), 1);
     capture_expect(&c, "{\"id\":1} {\"op\":\"u\"");
     capture_expect(&c, "\"op\":\"u\",\"before\":null,\"after\":{\"v\":2,\"word\":\"a'x\\\"\\\\\",\"n o\":\"5\"}");
-    ck_assert_uint_eq(count_lines(&c, "\"op\":\"u\""), 2);
     capture_expect(&c, "\"op\":\"r\",\"before\":null,\"after\":{\"v\":2,\"word\":\"e'x\\\"\\\\\",\"n o\":\"4995\"}");
     capture_expect(&c, "\"op\":\"r\",\"before\":null,\"after\":{\"id\":1,\"v\":3}");
     ck_assert_uint_eq(count_lines(&c, "\"op\":\"d\""), 3); /* 6, 7 which moved behind the mark, and 8 */
-    ck_assert_uint_eq(count_lines(&c, "\"op\":\"c\""), 3); /* 4997 which came from there, 8.5 and 0.5 */
+    ck_assert_uint_eq(count_lines(&c, "\"op\":\"c\""), 4); /* 4997 which came from there, 8.5, 0.5 and 11 */
     capture_expect(&c, "\"op\":\"r\",\"before\":null,\"after\":{\"v\":0,\"word\":\"zz\",\"n o\":\"7\"}");
     capture_expect(&c, "\"op\":\"r\",\"before\":null,\"after\":{\"v\":9,\"word\":\"y\",\"n o\":\"0.5\"}");
     /* 4996 is deleted, 4997 came by its change; 7 and the row of y came besides. */
