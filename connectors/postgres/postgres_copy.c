@@ -61,8 +61,19 @@ int postgres_copy_end(struct postgres_copy *copy, size_t *bad, struct err *err)
     if (send_part(copy, err)) {
         return -1;
     }
-    return PQputCopyEnd(connection, NULL) == 1 ? receive_results(copy, bad, err)
-                                               : postgres_connection_fail(connection, NULL, what, err);
+    int status = PQputCopyEnd(connection, NULL) == 1 ? receive_results(copy, bad, err)
+                                                     : postgres_connection_fail(connection, NULL, what, err);
+    copy->committed = status == 0 && copy->commits;
+    return status;
+}
+
+bool postgres_copy_may_stop(struct postgres_copy *copy, struct err *err)
+{
+    copy->split = copy->open && copy->commits;
+    if (copy->split) {
+        err_set(err, ERR_RETRY, ERR_RECORD, "The rows need several COPYs: they are tried again");
+    }
+    return !copy->split;
 }
 
 /* What is under way is dropped. */
@@ -90,6 +101,7 @@ static int begin_copy(struct postgres_copy *copy, struct err *err)
     copy->text = memchr(copy->forms, POSTGRES_FORM_TEXT, cells->table->count) != NULL;
     bytes_clear(sql);
     postgres_statement_copy(sql, &copy->writer->target, copy->forms);
+    bytes_append_text(sql, copy->commits ? "; COMMIT" : "");
     if (postgres_connection_run(copy->writer->pipeline.connection, bytes_text(sql), what, err)) {
         return -1;
     }
@@ -148,7 +160,7 @@ static int copy_row(struct postgres_copy *copy, const struct rows_row *row, size
         return -1;
     }
     if (copy->open && memcmp(copy->forms, cells->forms, cells->table->count) != 0 &&
-        postgres_copy_end(copy, bad, err)) {
+        (!postgres_copy_may_stop(copy, err) || postgres_copy_end(copy, bad, err))) {
         return -1;
     }
     if (!copy->open && begin_copy(copy, err)) {

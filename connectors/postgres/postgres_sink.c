@@ -55,6 +55,7 @@ struct connector_task {
     struct postgres_table table;
     bool table_known;   /* false: the catalog is read before the next write */
     bool table_changed; /* the last write has found its columns changed */
+    bool split;         /* a batch has needed several COPYs */
     struct postgres_writer writer;
     struct rows rows;
 };
@@ -194,7 +195,8 @@ static int append_part(struct connector_task *task, const struct sink_batch *bat
     if (task->writer.pipeline.open && end_pipeline(task, batch, err)) {
         return -1;
     }
-    if (must_extend(task) && (postgres_copy_end(copy, bad, err) || extend_table(task, err))) {
+    if (must_extend(task) &&
+        (!postgres_copy_may_stop(copy, err) || postgres_copy_end(copy, bad, err) || extend_table(task, err))) {
         return -1;
     }
     return postgres_copy_rows(copy, &task->rows, bad, err);
@@ -202,7 +204,7 @@ static int append_part(struct connector_task *task, const struct sink_batch *bat
 
 static int append_records(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
-    struct postgres_copy copy = {.writer = &task->writer};
+    struct postgres_copy copy = {.writer = &task->writer, .commits = !task->split};
     int status = batch->count > 0 ? 0 : end_pipeline(task, batch, err);
     for (size_t at = 0; at < batch->count && status == 0; at += APPENDED_ROWS) {
         size_t left = batch->count - at;
@@ -212,8 +214,10 @@ static int append_records(struct connector_task *task, const struct sink_batch *
                      : 0;
     }
     status = status ? status : postgres_copy_end(&copy, bad, err);
+    bool committed = copy.committed;
+    task->split = task->split || copy.split;
     postgres_copy_free(&copy);
-    return status ? status : postgres_connection_run(task->connection, "COMMIT", "committing", err);
+    return status || committed ? status : postgres_connection_run(task->connection, "COMMIT", "committing", err);
 }
 
 static int change_part(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
@@ -284,16 +288,22 @@ static int try_batch(struct connector_task *task, const struct sink_batch *batch
     return 0;
 }
 
-/* Somebody may have changed the table since its columns were read: then nobody's record is bad yet. */
+/* Again when somebody may have changed the table since its columns were read, since then nobody's record is bad yet,
+ * and when the rows have turned out to need several COPYs. */
 static int write_batch(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
-    bool columns_may_be_old = task->table_known;
-    int status = try_batch(task, batch, bad, err);
-    bool again = status != 0 && (task->table_changed || err->class == ERR_SKIP || err->class == ERR_FATAL);
-    if (columns_may_be_old && again) {
-        status = try_batch(task, batch, bad, err);
+    for (;;) {
+        bool columns_may_be_old = task->table_known;
+        bool was_split = task->split;
+        if (try_batch(task, batch, bad, err) == 0) {
+            return 0;
+        }
+        bool wrong_columns = task->table_changed || err->class == ERR_SKIP || err->class == ERR_FATAL;
+        bool again = (columns_may_be_old && wrong_columns) || was_split != task->split;
+        if (!again) {
+            return -1;
+        }
     }
-    return status;
 }
 
 /* ---- open and close ---- */
