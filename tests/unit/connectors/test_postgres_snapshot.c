@@ -71,8 +71,8 @@ START_TEST(interrupted_snapshot_goes_on)
 {
     struct capture c;
     struct mirror mirror;
-    mirror_begin(&mirror, "torn", 12000);
-    mirror_start_writers(&mirror, 4000);
+    mirror_begin(&mirror, "torn", 24000);
+    mirror_start_writers(&mirror, 12000);
     capture_begin(&c, "torn", "public.torn");
     c.keep = false;
     capture_open(&c);
