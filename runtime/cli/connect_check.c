@@ -82,7 +82,7 @@ static void ask(const struct connector_use *use, const char *app, struct finding
     int (*function)(const struct connector_context *, const struct connector_check *, struct err *) =
         use->sink ? use->connector->sink->check : use->connector->source->check;
     if (function == NULL) {
-        say(findings, FINDING_WARNING, "This connector looks at nothing before it is started.");
+        say(findings, FINDING_GOOD, "There is nothing to look at before the start.");
     } else if (function(&context, &check, &err) != 0) {
         say(findings, FINDING_BAD, err.text);
     } else if (findings->count == 0) {

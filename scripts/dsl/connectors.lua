@@ -95,6 +95,7 @@ function app_methods.source(self, name, connector, options)
   local id = node("connector_source", { name = options.name or name, on_error = options.on_error }, {},
     { role = "source", timestamp = options.timestamp, key_codec = fields.key, value_codec = fields.value })
   core.use_connector(id, use)
+  core.detail(id, fields.kind)
   core.topic(id, topic, "positions", { partitions = tasks })
   core.store(id, { name = name, kind = "key_value", changelog = true, positions = true })
   -- A connector does not place its records by key: what needs that goes through a topic first.

@@ -76,6 +76,22 @@ test_an_imported_source_runs() {
     tm consume shop-customers --format value | contains '"name":"Ann"'
 }
 
+test_check_lists_connectors() {
+    write_pipeline
+    status 0 tm check p.lua
+    says "positions      shop-lines-positions"
+    says "rows       sink    sqlite"
+    tm check p.lua --json | contains '"connectors":\[{"connector":"lines","side":"source","kind":"file"},{"connector":"rows","side":"sink","kind":"sqlite"}\]'
+}
+
+test_graph_shows_connectors() {
+    write_pipeline
+    tm graph p.lua > graph
+    contains 'Source: lines (topics: \[shop-lines-positions\], stores: \[lines\], connector: file)' < graph
+    contains 'Sink: rows (connector: sqlite)' < graph
+    tm graph p.lua --format dot | contains 'label="lines.nfile"'
+}
+
 test_import_refuses() {
     write_configs
     tm connect import sink.json --output sink.lua > /dev/null
