@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/csv.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "connectors/file/file_name.h"
@@ -418,6 +419,7 @@ static int write_batch(struct connector_task *task, const struct sink_batch *bat
     name.next = batch->to;
     name.size += (int64_t)task->text.size;
     name.records += (int64_t)batch->count;
+    FAILPOINT(SINK_ROWS);
     name.open = name.records == 0 || (name.records < task->options->roll_records &&
                                       clock_wall_ms(&wall) - task->began_ms < task->options->roll_ms);
     if (rename_part(task, from, &name, err) != 0) {

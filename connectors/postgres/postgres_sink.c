@@ -1,5 +1,6 @@
 #include "connectors/postgres/postgres_sink.h"
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "connectors/postgres/postgres_copy.h"
 #include "connectors/postgres/postgres_position.h"
@@ -213,6 +214,7 @@ static int append_records(struct connector_task *task, const struct sink_batch *
                      ? -1
                      : 0;
     }
+    FAILPOINT(SINK_ROWS);
     status = status ? status : postgres_copy_end(&copy, bad, err);
     bool committed = copy.committed;
     task->split = task->split || copy.split;
@@ -245,6 +247,7 @@ static int change_records(struct connector_task *task, const struct sink_batch *
             return -1;
         }
     }
+    FAILPOINT(SINK_ROWS);
     return postgres_pipeline_send(&task->writer.pipeline, "COMMIT", &no_parameters, "committing", err) ||
                    end_pipeline(task, batch, err)
                ? -1

@@ -1,6 +1,7 @@
 #include "connectors/postgres/postgres_source.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "connectors/postgres/postgres_check.h"
 #include "connectors/postgres/postgres_snapshot.h"
@@ -126,6 +127,7 @@ static int open_new(struct connector_task *task, const struct postgres_slot_stat
         postgres_slot_create(task->context, task->replication, used_slot(task), lsn, name, sizeof(name), err)) {
         return -1;
     }
+    FAILPOINT(SOURCE_SLOT);
     task->stream.position.running = !never;
     task->phase = never ? PHASE_START : PHASE_SNAPSHOT;
     return never ? 0 : postgres_snapshot_begin(&task->snapshot, name, *lsn, err);
@@ -276,6 +278,7 @@ static int snapshot_step(struct connector_task *task, bool *waits, struct err *e
         return -1;
     }
     if (done) {
+        FAILPOINT(SOURCE_SNAPSHOT);
         task->phase = PHASE_START;
         task->stream.position.running = false;
         task->position_due = true;

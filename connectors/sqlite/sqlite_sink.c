@@ -1,5 +1,6 @@
 #include "connectors/sqlite/sqlite_sink.h"
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "connectors/sqlite/sqlite_table.h"
 
@@ -246,6 +247,7 @@ static int write_transaction(struct connector_task *task, const struct sink_batc
         write_rows(task, bad, err) != 0) {
         return -1;
     }
+    FAILPOINT(SINK_ROWS);
     return run_prepared(task, &task->commit, "COMMIT", "committing rows", err);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mailbox.h"
 #include "base/memory.h"
@@ -154,6 +155,7 @@ static int take_position(struct sink_task *task, struct err *err)
     if (task->class->position(task->connector, &next, err)) {
         return -1;
     }
+    FAILPOINT(SINK_OPEN);
     if (task->known) {
         return find_place(task, next, err);
     }
@@ -197,7 +199,8 @@ static int write_some(struct sink_task *task, size_t count, int64_t next, size_t
 {
     struct sink_batch batch = {task->records + task->done, count, task->next, next};
     *bad = SINK_BAD_UNKNOWN;
-    if (task->class->write(task->connector, &batch, bad, err)) {
+    FAILPOINT(SINK_WRITE);
+    if (task->class->write(task->connector, &batch, bad, err) || FAILPOINT_FAILS(SINK_COMMITTED, err)) {
         return -1;
     }
     task->done += count;
@@ -215,12 +218,14 @@ static int refuse(struct sink_task *task, struct err *err)
 {
     int64_t offset = task->records[task->done].offset;
     size_t bad;
+    FAILPOINT(SINK_REFUSED);
     say(task, SINK_REFUSED, offset, err);
     while (!mailbox_receive(task->passes, WAIT_MS)) {
         if (is_stopping(task)) {
             return err_set(err, ERR_RETRY, ERR_RECORD, "The task is closed.");
         }
     }
+    FAILPOINT(SINK_PASS);
     if (write_some(task, 0, offset + 1, &bad, err)) {
         return -1;
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mailbox.h"
 #include "base/memory.h"
@@ -187,6 +188,7 @@ static int read_some(struct source_task *task, struct err *err)
     if (task->class->poll(task->connector, POLL_MS, &batch, err)) {
         return -1;
     }
+    FAILPOINT(SOURCE_BATCH);
     connector_status_running(&task->status, batch.count, &batch.progress);
     tell_progress(task);
     if (!slice_is_null(batch.position)) {
@@ -203,7 +205,9 @@ static int acknowledge(struct source_task *task, struct err *err)
 {
     int result = 0;
     if (task->acknowledged.size > 0 && task->class->acknowledge) {
+        FAILPOINT(SOURCE_TELL);
         result = task->class->acknowledge(task->connector, bytes_slice(&task->acknowledged), err);
+        FAILPOINT(SOURCE_TOLD);
     }
     bytes_clear(&task->acknowledged);
     return result;
@@ -218,6 +222,7 @@ static void work(struct source_task *task)
         return;
     }
     if (!task->connector) {
+        FAILPOINT(SOURCE_OPEN);
         connector_status_connecting(&task->status);
         if (task->class->open(&task->context, text_or_null(&task->position), &task->connector, &err)) {
             task->connector = NULL;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "engine/worker_int.h"
 
@@ -128,8 +129,10 @@ static int put_position(struct worker *worker, struct worker_task *task, struct 
     bytes_append_slice(&task->position, task->batch->position);
     task->moved = true;
     worker->dirty = true;
-    return worker->config.stores->put(position_store(worker, task), slice_text(POSITION_KEY), task->batch->position,
-                                      clock_wall_ms(worker->config.clock), err);
+    int result = worker->config.stores->put(position_store(worker, task), slice_text(POSITION_KEY),
+                                            task->batch->position, clock_wall_ms(worker->config.clock), err);
+    FAILPOINT(SOURCE_POSITION);
+    return result;
 }
 
 /* The next batch that has records; those that only move the position are done with at once. */
@@ -168,6 +171,7 @@ int worker_task_refill(struct worker *worker, struct worker_input *input, struct
     if (!task->batch) {
         return 0;
     }
+    FAILPOINT(SOURCE_TAKEN);
     for (size_t i = 0; !kept && i < task->batch->count; i++) {
         task->batch->records[i].offset = task->taken++;
     }

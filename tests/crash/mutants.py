@@ -22,12 +22,13 @@ UNIT = {
     name: [f"tests/{name}"] for name in (
         "engine_test_commit", "engine_test_restore", "engine_test_restore_verdict", "engine_test_stream_thread",
         "engine_test_worker", "engine_test_timers", "store_test_set", "store_test_table", "store_test_store_model",
-        "local_test_local_session", "local_test_local_commit", "kafka_test_kafka_mock")
+        "engine_test_worker_source", "engine_test_worker_sink", "connectors_test_sqlite_sink", "local_test_local_session", "local_test_local_commit", "kafka_test_kafka_mock")
 }
 SIMULATION = {"simulation": ["tests/crash_simulation", "800", "1"]}
 # The campaigns: (part of run.sh, environment).
 CAMPAIGNS = {
     "embedded": ("embedded", {"KILLS": "60", "SEED": "1"}),
+    "connectors": ("connectors", {"CONNECTOR_KILLS": "60", "SEED": "1"}),
     "kafka: kills": ("kafka", {"FAULTS": "8", "SEED": "1", "ONLY": "killed at c"}),
     "kafka: zombies": ("kafka", {"FAULTS": "12", "SEED": "1", "ONLY": "zombie"}),
     "kafka: open transaction": ("kafka", {"FAULTS": "3", "SEED": "1", "ONLY": "open transaction"}),
@@ -110,6 +111,32 @@ MUTANTS = [
      "        if (offset > changelog->offset) {\n            changelog->offset = offset;",
      "        if (offset > changelog->offset) {\n            changelog->offset = offset + 1;",
      ["engine_test_restore", "engine_test_worker", "simulation"]),
+    ("a source's position is not kept", "runtime/engine/worker_task.c",
+     "    if (!task->batch->position.data) {", "    if (!task->batch->position.data || task->taken > 0) {",
+     ["engine_test_worker_source", "connectors"]),
+    ("a batch of a source in two commits", "runtime/engine/worker_int.h",
+     "    return worker_task_feeds(input) && input->next > 0 && input->next < input->count;",
+     "    return worker_task_feeds(input) && input->next > 1000000 && input->next < input->count;",
+     ["engine_test_worker_source"]),
+    ("a source is told of a position that is not committed", "runtime/engine/worker_task.c",
+     "    task->moved = true;\n", "    task->moved = true;\n    source_task_acknowledge(task->source, task->batch->position);\n",
+     ["engine_test_worker_source"]),
+    ("a missed commit without an offset goes unnoticed", "runtime/engine/restore_verdict.c",
+     "    return kept < facts->commit_number;", "    return kept + 1000 < facts->commit_number;",
+     ["engine_test_worker_source"]),
+    ("the group passes what a target has", "runtime/engine/worker_task.c",
+     "    int64_t offset = input->task->acknowledged < input->position ? input->task->acknowledged : input->position;",
+     "    int64_t offset = input->position;",
+     ["engine_test_worker_sink"]),
+    ("what a target lacks is looked for once", "runtime/engine/worker_input.c",
+     "        input->task->placed = false;", "        input->task->placed = input->task->placed || false;",
+     ["engine_test_worker_sink"]),
+    ("a refused record is passed before its dead letter is committed", "runtime/engine/worker_task.c",
+     "    task->refusal = REFUSAL_TREATED;\n", "    task->refusal = REFUSAL_NONE;\n    sink_task_pass(task->sink);\n",
+     ["engine_test_worker_sink"]),
+    ("the target's position moves from anywhere", "connectors/sqlite/sqlite_sink.c",
+     "\"AND topic = ?3 AND part = ?4 AND next = ?6\";", "\"AND topic = ?3 AND part = ?4 AND next < ?6 + 1000000\";",
+     ["connectors_test_sqlite_sink", "connectors"]),
     ("revoked with uncommitted work kept", "runtime/engine/stream_thread_group.c",
      "!commit_before_revocation(thread, err) || !everything) {", "(commit_before_revocation(thread, err), false) || !everything) {",
      ["engine_test_stream_thread", "simulation"]),

@@ -3,11 +3,10 @@
 #
 #   tests/crash/run.sh BUILD [simulation|embedded|connectors|kafka...]
 #
-# BUILD was configured with -DTIDEMILL_FAILPOINTS=ON.
-#
-# RUNS: simulated lives, KILLS: how many kills on the embedded log, and of connectors, FAULTS: kills and faults on Kafka,
-# SEED: where the random numbers begin, ONLY: on Kafka, only steps whose name has this text. A failure prints the seed
-# and where it was.
+# BUILD was configured with -DTIDEMILL_FAILPOINTS=ON. RUNS: simulated lives, KILLS: how many kills on the embedded log,
+# CONNECTOR_KILLS: of pipelines with connectors, BIG: changes in a large transaction of PostgreSQL, FAULTS: kills and
+# faults on Kafka, SEED: where the random numbers begin, ONLY: on Kafka, only steps whose name has this text. A failure
+# prints the seed and where it was.
 # VENV: the build directory whose virtual environment is taken. 77: something that is needed can't be had.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,7 +30,9 @@ embedded() {
 
 connectors() {
     command -v python3 > /dev/null || { echo "SKIP: Python is missing" >&2; return 77; }
-    python3 "$here/connectors.py" --tidemill "$build/tidemill" --kills "${KILLS:-100}" --seed "$seed"
+    local kills=${CONNECTOR_KILLS:-110}
+    python3 "$here/connectors.py" --tidemill "$build/tidemill" --kills $((kills / 5)) --seed "$seed" || return $?
+    python3 "$here/on_connectors.py" --tidemill "$build/tidemill" --kills "$kills" --big "${BIG:-30000}" --seed "$seed"
 }
 
 kafka() {

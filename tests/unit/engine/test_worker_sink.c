@@ -240,11 +240,13 @@ START_TEST(a_target_that_is_ahead_is_not_written_again)
 }
 END_TEST
 
-/* The target was put back to an earlier state: the group is at 1000, the target at 300, and everything is tried on the
- * way that brings the input back to the group's offset. */
+/* The target was put back to an earlier state: the group is at the end, the target at 300, and everything is tried on
+ * the way that brings the input back to the group's offset. There are more records than a task takes at once. */
+#define MANY 50000
+
 static void put_back(void)
 {
-    begin(1000);
+    begin(MANY);
     task_settle(expect_behind);
     ck_assert_int_eq(scene_close_thread(), 0);
     memset(target.got, 0, sizeof(target.got));
@@ -255,10 +257,10 @@ static void catch_up(int64_t from)
 {
     do {
         ck_assert_msg(task_step() == 0, "%s", scene.err.text);
-    } while (target_next() < 1000);
+    } while (target_next() < MANY);
     task_settle(NULL);
     ck_assert_int_eq(scene_close_thread(), 0);
-    expect_once(from, 1000);
+    expect_once(from, MANY);
     scene_close();
 }
 
@@ -284,13 +286,13 @@ END_TEST
 START_TEST(a_rebalance_while_the_target_is_behind_loses_nothing)
 {
     put_back();
-    ck_pr_store_32(&target.slow, 5);
+    ck_pr_store_32(&target.held, 1);
     scene_open_thread();
-    while (target_next() < 500) {
+    while (!scene_worker(0) || worker_records(scene_worker(0)) < 10000) {
         task_step();
     }
     scene_take_away("in");
-    ck_pr_store_32(&target.slow, 0);
+    ck_pr_store_32(&target.held, 0);
     catch_up(300);
 }
 END_TEST
@@ -303,14 +305,14 @@ START_TEST(an_abort_while_the_target_is_behind_loses_nothing)
     task_failing.fault = (struct task_fault){MEMORY_COMMIT, FAULT_ABORT};
     task_failing.at = 1;
     scene_open_thread();
-    while (target_next() < 1000) {
+    while (target_next() < MANY) {
         ck_assert_msg(task_step() == 0, "%s", scene.err.text);
     }
     task_settle(NULL);
     ck_assert_int_eq(task_failing.hits, 1);
     ck_assert_int_eq(scene_close_thread(), 0);
     target.got[450]++;
-    expect_once(300, 1000);
+    expect_once(300, MANY);
     ck_assert_int_eq(task_end_of("letters"), 1);
     scene_close();
 }
