@@ -262,24 +262,27 @@ static struct headers take_headers(lua_State *L, int options)
     return headers;
 }
 
-static void check_options(lua_State *L, int options)
+static void check_options(lua_State *L, int options, bool source)
 {
     luaL_checktype(L, options, LUA_TTABLE);
     lua_pushnil(L);
     while (lua_next(L, options)) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-        if (strcmp(name, "at") != 0 && strcmp(name, "headers") != 0) {
-            luaL_error(L, "send has no option %s; it has at and headers", luaL_tolstring(L, -2, NULL));
+        if (strcmp(name, "at") != 0 && strcmp(name, "headers") != 0 && !(source && strcmp(name, "topic") == 0)) {
+            luaL_error(L, "send has no option %s; it has at and headers, and topic for a source",
+                       luaL_tolstring(L, -2, NULL));
         }
         lua_pop(L, 1);
     }
 }
 
-/* d:send(topic, key, value [, { at, headers }]); without `at` the record has the time of the driver's clock. */
+/* d:send(topic or source, key, value [, { at, headers, topic }]); without `at` the record has the time of the driver's
+ * clock. `topic` is of a record of a source what callbacks see as rec.topic; its name when not given. */
 static int driver_method_send(lua_State *L)
 {
     struct test_driver *test = driver_argument(L);
-    const char *topic = luaL_checkstring(L, 2);
+    const char *name = luaL_checkstring(L, 2);
+    const char *topic = name;
     lua_settop(L, 5);
     struct test_codecs codecs =
         test_topics_codecs(test->driver, test_topics_reader(driver_graph(test->driver), &topic));
@@ -287,14 +290,16 @@ static int driver_method_send(lua_State *L)
     record.key = encode(L, codecs.key, 3);
     record.value = encode(L, codecs.value, 4);
     if (!lua_isnil(L, 5)) {
-        check_options(L, 5);
+        check_options(L, 5, topic != name);
+        lua_getfield(L, 5, "topic"); /* stays on the stack */
+        name = luaL_optstring(L, -1, name);
         lua_getfield(L, 5, "at");
         record.timestamp = luaL_optinteger(L, -1, test->now);
         record.headers = take_headers(L, 5);
     }
     struct err err;
     uint64_t before = limits_pause(&host_of(L)->limits);
-    int result = driver_send(test->driver, &record, &err);
+    int result = driver_send_from(test->driver, &record, name, &err);
     limits_restore(&host_of(L)->limits, before);
     return result == 0 ? 0 : raise_err(L, &err);
 }

@@ -280,18 +280,24 @@ static bool takes_input(const struct driver *driver, const char *name)
 {
     const struct planned_topic *topic = topic_plan_find(driver->plan, name);
     return topic_plan_source(driver->plan, name, 0) >= 0 &&
-           (topic->role == TOPIC_POSITIONS || (topic->role != TOPIC_REPARTITION && !topic->changelog));
+           (topic == NULL || topic->role == TOPIC_POSITIONS || /* NULL: one of a pattern that came later */
+            (topic->role != TOPIC_REPARTITION && !topic->changelog));
 }
 
-int driver_send(struct driver *driver, const struct record *record, struct err *err)
+int driver_send_from(struct driver *driver, const struct record *record, const char *origin, struct err *err)
 {
     if (!takes_input(driver, record->topic)) {
         return report_unread(driver, record->topic, err);
     }
-    if (memory_transport_append(driver->transport, record->topic, -1, record, err) != 0) {
+    if (memory_transport_append_from(driver->transport, record->topic, record, origin, err) != 0) {
         return -1;
     }
     return run_until_idle(driver, err);
+}
+
+int driver_send(struct driver *driver, const struct record *record, struct err *err)
+{
+    return driver_send_from(driver, record, record->topic, err);
 }
 
 int driver_advance(struct driver *driver, int64_t ms, struct err *err)

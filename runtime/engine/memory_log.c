@@ -77,7 +77,7 @@ struct memory_partition *memory_log_partition(struct memory_transport *memory, c
     return found->partitions[partition];
 }
 
-const struct record *memory_log_append(struct memory_partition *partition, const struct record *record)
+struct record *memory_log_append(struct memory_partition *partition, const struct record *record)
 {
     int64_t offset = partition->end;
     size_t chunk = (size_t)(offset / MEMORY_CHUNK);

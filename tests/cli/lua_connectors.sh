@@ -193,4 +193,28 @@ END
     same "1 2 3 4 5 6 7 8 9" "$(xargs < out)"
 }
 
+# rec.topic is where a connector says that the record is from: a file's path, what a source in Lua names, or its own name.
+test_callbacks_see_where_records_are_from() {
+    cat > origin.lua <<'END'
+local tm = require "tidemill"
+local app = tm.app "origin"
+local function named(stream)
+  stream:map_values(function(key, value, rec) return { n = value.n, from = rec.topic } end):to "out"
+end
+named(app:source("lines", tm.connect.file { path = "in.jsonl" }))
+named(app:source("numbers", tm.source {
+  start = function(self, position) self.done = position end,
+  poll = function(self)
+    if self.done then return {} end
+    self.done = true
+    return { { value = { n = 2 }, topic = "public.orders" }, { value = { n = 3 } } }, true
+  end,
+}))
+END
+    echo '{"n":1}' > in.jsonl
+    status 0 tm run origin.lua --until-end
+    same '{"from":"in.jsonl","n":1} {"from":"numbers","n":3} {"from":"public.orders","n":2}' \
+        "$(tm consume out --format value | sort | xargs -d '\n')"
+}
+
 run_tests
