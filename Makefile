@@ -2,7 +2,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: all packages test-packages demo-packages demo demo-shop test crash mutants bench lint fuzz docs format install clean help
+.PHONY: all packages test-packages demo-packages demo demo-shop test crash mutants bench bench-connectors lint fuzz docs format install clean help
 
 all: $(BUILD)/build.ninja ## build build/tidemill
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tidemill
@@ -42,6 +42,9 @@ mutants: test-packages ## built-in bugs, each of which the tests must catch
 
 bench: test-packages ## what things cost, each beside a bare reference loop of the same run
 	@BUILD=$(BUILD) JOBS=$(JOBS) tests/bench/run.sh
+
+bench-connectors: test-packages ## the same for sources and sinks, on a PostgreSQL of its own
+	@BUILD=$(BUILD) JOBS=$(JOBS) tests/bench/run.sh connectors
 
 lint: ## arrows between folders, homes of libraries, sizes, format, stale reference pages
 	@tests/lint/run.sh $(BUILD)/tidemill
