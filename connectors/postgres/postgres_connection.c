@@ -131,6 +131,12 @@ static int64_t url_timeout_ms(const char *url)
     return seconds * 1000;
 }
 
+/* libpq would print what the server remarks, such as that it shuts down; what fails is told by its error. */
+static void ignore_notice(void *self, const char *text)
+{
+    (void)self, (void)text;
+}
+
 static PGconn *begin_connecting(const struct connector_context *context, const char *url, bool replication)
 {
     /* What stands behind the URL wins over it, what stands before gives way. A peer that vanished is noticed by the
@@ -151,6 +157,7 @@ static PGconn *begin_connecting(const struct connector_context *context, const c
     if (connection) {
         /* Only then do errors of connecting bring their SQLSTATE. */
         PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+        PQsetNoticeProcessor(connection, ignore_notice, NULL);
     }
     return connection;
 }
