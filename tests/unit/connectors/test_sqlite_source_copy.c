@@ -95,12 +95,13 @@ static void compare(void)
 }
 
 #define FILL                                                                                                           \
-    "; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000) INSERT INTO t SELECT %s, 0 "     \
+    "; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000) INSERT INTO t (id, n) SELECT "   \
+    "%s, 0 "                                                                                                           \
     "FROM n"
 #define TOUCH                                                                                                          \
     "BEGIN; UPDATE t SET n = n + 1 WHERE id IN (SELECT id FROM t ORDER BY random() LIMIT 40); "                        \
     "DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY random() LIMIT 20); "                                        \
-    "INSERT OR IGNORE INTO t SELECT %1$s, 7 FROM (SELECT abs(random() %% 9000) AS i FROM t LIMIT 20); "                \
+    "INSERT OR IGNORE INTO t (id, n) SELECT %1$s, 7 FROM (SELECT abs(random() %% 9000) AS i FROM t LIMIT 20); "        \
     "UPDATE OR IGNORE t SET id = (SELECT %1$s FROM (SELECT abs(random() %% 9000) AS i)) "                              \
     "WHERE id IN (SELECT id FROM t ORDER BY random() LIMIT 5); COMMIT"
 
@@ -163,6 +164,43 @@ START_TEST(a_copy_is_exact_without_rowids)
 {
     follow("CREATE TABLE t (id TEXT COLLATE NOCASE PRIMARY KEY, n) WITHOUT ROWID",
            "CASE i % 2 WHEN 0 THEN 'key ' ELSE 'KEY ' END || i");
+}
+END_TEST
+
+START_TEST(a_copy_is_exact_by_two_columns)
+{
+    follow("CREATE TABLE t (n, id TEXT, part INTEGER DEFAULT 1, PRIMARY KEY (part DESC, id COLLATE NOCASE)) WITHOUT "
+           "ROWID",
+           "'key ' || i");
+}
+END_TEST
+
+/* Rowids mean other rows after it, so the table is read once more, and deletions meanwhile are not lost. */
+START_TEST(vacuum_while_the_rows_are_read)
+{
+    static bool there[2501];
+    start("CREATE TABLE t (id TEXT PRIMARY KEY); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE "
+          "i < 2500) INSERT INTO t SELECT 'k' || i FROM n");
+    option("tables", "t");
+    open_source();
+    for (bool first = true; first || batch.count > 0; first = false) {
+        poll_records();
+        for (size_t i = 0; i < batch.count; i++) {
+            struct slice op;
+            const struct record *record = &batch.records[i];
+            if (!slice_is_null(record->value) && json_member(record->value, slice_text("op"), &op)) {
+                there[atoi((const char *)record->key.data + strlen("{\"id\":\"k"))] = op.data[1] != 'd';
+            }
+        }
+        if (first) {
+            sql("DELETE FROM t WHERE rowid < 1200 AND rowid % 2 = 0; VACUUM; DELETE FROM t WHERE id = 'k1'");
+        }
+    }
+    for (int i = 2; i <= 2500; i++) {
+        ck_assert_msg(there[i] == (i >= 1200 || i % 2 != 0), "row %d", i);
+    }
+    ck_assert(!there[1]);
+    end();
 }
 END_TEST
 
@@ -254,4 +292,5 @@ START_TEST(killed_at_any_time_nothing_is_lost_or_doubled)
 END_TEST
 
 UNIT_MAIN("sqlite_source_copy", a_copy_is_exact_by_integer_keys, a_copy_is_exact_by_texts_and_rowids,
-          a_copy_is_exact_without_rowids, killed_at_any_time_nothing_is_lost_or_doubled)
+          a_copy_is_exact_without_rowids, a_copy_is_exact_by_two_columns, vacuum_while_the_rows_are_read,
+          killed_at_any_time_nothing_is_lost_or_doubled)
