@@ -245,6 +245,34 @@ START_TEST(files_that_are_no_databases)
 }
 END_TEST
 
+static void create_wide(size_t columns)
+{
+    struct bytes text = {0};
+    bytes_append_text(&text, "CREATE TABLE wide (id INTEGER PRIMARY KEY");
+    for (size_t i = 1; i < columns; i++) {
+        bytes_append_format(&text, ", x%zu", i);
+    }
+    bytes_append_text(&text, "); INSERT INTO wide (id) VALUES (1)");
+    sql(bytes_text(&text));
+    bytes_free(&text);
+}
+
+START_TEST(tables_have_a_widest)
+{
+    start(ORDERS);
+    create_wide(998);
+    option("tables", "wide");
+    refused(ERR_FATAL, "at most 997");
+    sql("DROP TABLE wide");
+    create_wide(997);
+    open_source();
+    check_ops("r{\"id\":1}");
+    sql("UPDATE wide SET x996 = 7");
+    check_ops("u{\"id\":1}");
+    end();
+}
+END_TEST
+
 /* A limit on the size of files is to SQLite what a full disk is. */
 static void limit_files(rlim_t size)
 {
@@ -347,5 +375,5 @@ UNIT_MAIN("sqlite_source", rows_come_first_then_their_changes, what_was_rolled_b
           what_was_acknowledged_leaves_the_log,
           a_new_column_comes_with_the_rows_that_were_written_before_it_was_noticed, a_table_made_anew_is_read_again,
           tables_are_added_and_left_out, a_table_that_is_renamed_or_missing_is_named, a_locked_file_is_tried_again,
-          files_that_are_no_databases, a_full_disk_is_tried_again, another_log_than_the_one_that_was_read_is_refused,
-          check_names_what_is_missing, options_are_checked)
+          files_that_are_no_databases, a_full_disk_is_tried_again, tables_have_a_widest,
+          another_log_than_the_one_that_was_read_is_refused, check_names_what_is_missing, options_are_checked)
