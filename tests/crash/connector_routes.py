@@ -360,7 +360,7 @@ class PostgresRoute(TableRoute):
         text = ""
         for statements in self.transactions():
             text += "BEGIN;\n" + ";\n".join(statements) + ";\nCOMMIT;\n"
-        if self.random.random() < 0.12:
+        if self.random.random() < 0.04:
             text += "BEGIN;\n" + ";\n".join(self.big_change(max(self.big // len(self.alive), 1))) + ";\nCOMMIT;\n"
         self.psql(text)
 
