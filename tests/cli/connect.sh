@@ -331,6 +331,23 @@ END
     says "password authentication failed"
 }
 
+test_an_imported_source_goes_on_where_debezium_stopped() {
+    start_postgres
+    sql "CREATE TABLE orders (id int PRIMARY KEY, total int); INSERT INTO orders VALUES (1, 10)"
+    sql "CREATE PUBLICATION dbz_publication FOR TABLE orders"
+    sql "SELECT pg_create_logical_replication_slot('debezium', 'pgoutput')" > /dev/null
+    sql "INSERT INTO orders VALUES (2, 20)"
+    cat > d.json << END
+{"name": "inventory", "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+ "database.hostname": "127.0.0.1", "database.port": "$(cat server/port)", "database.user": "tidemill",
+ "database.password": "tidemill", "database.dbname": "postgres", "topic.prefix": "shop",
+ "table.include.list": "public.orders", "snapshot.mode": "no_data"}
+END
+    tm connect import d.json > d.lua
+    INVENTORY_PASSWORD=tidemill tm run d.lua --until-end --log-level warn > /dev/null
+    same '{"id":2}' "$(tm consume shop.public.orders --format key)"
+}
+
 test_what_fails_is_on_the_page() {
     command -v curl > /dev/null || skip "needs curl"
     write_pipeline

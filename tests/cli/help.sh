@@ -105,6 +105,11 @@ test_the_completion_is_a_script() {
     COMPREPLY=()
     _tidemill || true # compgen says whether it found any
     same "describe delete" "${COMPREPLY[*]}"
+    COMP_WORDS=(tidemill connect o)
+    COMP_CWORD=2
+    COMPREPLY=()
+    _tidemill || true # compgen says whether it found any
+    same offsets "${COMPREPLY[*]}"
 }
 
 test_docs() {
