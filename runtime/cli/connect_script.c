@@ -188,13 +188,11 @@ static void end_literal(struct connect_text *text)
     }
 }
 
-static void append_variable(struct connect_text *text, struct slice name, bool in_url)
+static void append_variable(struct connect_text *text, const char *name, bool in_url)
 {
     end_literal(text);
     bytes_append_text(&text->expression, text->expression.size > 0 ? " .. " : "");
-    bytes_append_text(&text->expression, in_url ? "secret \"" : "(tm.env \"");
-    connect_script_variable(&text->expression, name);
-    bytes_append_text(&text->expression, in_url ? "\"" : "\" or ");
+    bytes_append_format(&text->expression, in_url ? "secret \"%s\"" : "(tm.env \"%s\" or ", name);
     if (!in_url) {
         connect_script_quote(&text->expression, slice_text(text->otherwise != NULL ? text->otherwise : ""));
         bytes_append_byte(&text->expression, ')');
@@ -202,16 +200,40 @@ static void append_variable(struct connect_text *text, struct slice name, bool i
     text->script->secrets = text->script->secrets || in_url;
 }
 
-/* Size of ${provider:...} at the start, with the name of its last part; 0: there is none. */
-static size_t placeholder(const char *text, size_t size, struct slice *name)
+/* The size of ${provider:...} at the start; 0: there is none. */
+static size_t placeholder(const char *text, size_t size)
 {
     const char *end = size > 3 && text[0] == '$' && text[1] == '{' ? memchr(text, '}', size) : NULL;
     const char *colon = end != NULL ? memrchr(text, ':', (size_t)(end - text)) : NULL;
-    if (colon == NULL || colon + 1 == end) {
-        return 0;
+    return colon != NULL && colon + 1 < end ? (size_t)(end - text) + 1 : 0;
+}
+
+/* ${env:NAME} names its variable; what other providers have is called by the connector and the last part. */
+static void name_variable(const struct connect_script *script, struct slice hole, struct bytes *out)
+{
+    const char *text = (const char *)hole.data;
+    const char *colon = memrchr(text, ':', hole.size);
+    struct bytes name = {0};
+    if (strncmp(text, "${env:", 6) != 0) {
+        bytes_append_format(&name, "%s_", script->config->name);
     }
-    *name = slice_of(colon + 1, (size_t)(end - colon - 1));
-    return (size_t)(end - text) + 1;
+    bytes_append(&name, colon + 1, hole.size - (size_t)(colon + 1 - text) - 1);
+    connect_script_variable(out, bytes_slice(&name));
+    bytes_free(&name);
+}
+
+/* The value's ${...} is the variable; says so where that is not plain. */
+static void append_placeholder(struct connect_text *text, struct slice hole, bool in_url)
+{
+    struct bytes variable = {0};
+    name_variable(text->script, hole, &variable);
+    append_variable(text, bytes_text(&variable), in_url);
+    if (strncmp((const char *)hole.data, "${env:", 6) != 0) {
+        char *key = memory_format("%.*s", (int)hole.size, (const char *)hole.data);
+        connect_script_note(text->script, key, "is taken from the environment variable %s.", bytes_text(&variable));
+        free(key);
+    }
+    bytes_free(&variable);
 }
 
 static void append_encoded(struct connect_text *text, unsigned char byte, bool in_url)
@@ -228,10 +250,9 @@ void connect_script_value(struct connect_text *text, struct slice value, bool in
     const char *at = (const char *)value.data;
     size_t left = value.size;
     while (left > 0) {
-        struct slice name;
-        size_t taken = placeholder(at, left, &name);
+        size_t taken = placeholder(at, left);
         if (taken > 0) {
-            append_variable(text, name, in_url);
+            append_placeholder(text, slice_of(at, taken), in_url);
         } else {
             append_encoded(text, (unsigned char)*at, in_url);
             taken = 1;
@@ -243,19 +264,17 @@ void connect_script_value(struct connect_text *text, struct slice value, bool in
 
 void connect_script_password(struct connect_text *text, const char *key, const char *value)
 {
-    struct slice name;
-    struct bytes variable = {0};
-    size_t whole = placeholder(value, strlen(value), &name);
+    size_t whole = placeholder(value, strlen(value));
     if (whole > 0 && value[whole] == '\0') {
-        connect_script_variable(&variable, name);
         connect_script_value(text, slice_text(value), true);
-    } else {
-        char *made = memory_format("%s_PASSWORD", text->script->config->name);
-        connect_script_variable(&variable, slice_text(made));
-        append_variable(text, slice_text(made), true);
-        free(made);
+        return;
     }
+    struct bytes variable = {0};
+    char *made = memory_format("%s_PASSWORD", text->script->config->name);
+    connect_script_variable(&variable, slice_text(made));
+    append_variable(text, bytes_text(&variable), true);
     connect_script_note(text->script, key, "is taken from the environment variable %s.", bytes_text(&variable));
+    free(made);
     bytes_free(&variable);
 }
 
@@ -272,8 +291,7 @@ size_t connect_script_span(const char *text, const char *stops)
 {
     size_t at = 0;
     while (text[at] != '\0' && strchr(stops, text[at]) == NULL) {
-        struct slice name;
-        size_t taken = placeholder(text + at, strlen(text + at), &name);
+        size_t taken = placeholder(text + at, strlen(text + at));
         at += taken > 0 ? taken : 1;
     }
     return at;

@@ -36,7 +36,7 @@ struct connect_text {
     struct bytes literal;
 };
 void connect_script_text(struct connect_text *text, const char *literal, size_t size);
-/* A value that may have ${provider:...} in it, whose last part names the variable. */
+/* A value that may have ${provider:...} in it: a variable called by the connector and the last part, or ${env:NAME}. */
 void connect_script_value(struct connect_text *text, struct slice value, bool in_url);
 /* A password: the variable CONNECTOR_PASSWORD, or those that the value's providers name. */
 void connect_script_password(struct connect_text *text, const char *key, const char *value);

@@ -21,7 +21,7 @@ static bool plain_name(struct slice item, struct bytes *name)
 void connect_tables_list(struct connect_script *script, const char *key, const char *other, struct bytes *names)
 {
     const char *list = connect_config_either(script->config, key, other);
-    const char *found = connect_config_look(script->config, key) != NULL ? key : other;
+    const char *found = connect_config_look(script->config, other) != NULL ? other : key;
     struct slice item;
     struct bytes name = {0};
     while (connect_config_item(&list, &item)) {

@@ -58,7 +58,7 @@ test_what_import_writes_is_a_pipeline() {
     status 0 tm check sink.lua
     says "orders-sink-orders-sink-customers-sink"
     contains 'mode = "upsert"' < sink.lua
-    contains 'secret "PASSWORD"' < debezium.lua
+    contains 'secret "INVENTORY_PASSWORD"' < debezium.lua
     cat sink.lua | tr '\n' ' ' > flat
     ! contains hidden < flat
 }

@@ -174,13 +174,14 @@ START_TEST(debezium)
                     "\"transforms.route.type\":\"org.apache.kafka.connect.transforms.RegexRouter\","
                     "\"transforms.route.regex\":\"(.*)\",\"transforms.route.replacement\":\"x-$1\"}}");
     has("app:source(\"inventory\", tm.connect.postgres {\n"
-        "  url = \"postgresql://debezium:\" .. secret \"DB_PASSWORD\" .. \"@db:5432/shop\",\n"
+        "  url = \"postgresql://debezium:\" .. secret \"INVENTORY_DB_PASSWORD\" .. \"@db:5432/shop\",\n"
         "  tables = { \"public.orders\", \"public.customers\" },\n  publication = \"shop_pub\",\n"
         "  tombstones = false,\n})\n  :unwrap()\n");
     has("add.fields = op,lsn");
     has("TODO transform route (RegexRouter)");
     has("  :to(function(_, _, rec) return \"shop.\" .. rec.topic end)\n");
     has("heartbeat.interval.ms = 10000: no heartbeat is needed");
+    has("${file:/opt/secrets.properties:db.password}: is taken from the environment variable INVENTORY_DB_PASSWORD.");
     has("pg_drop_replication_slot('shop_slot')");
     has_not("slot = \"shop_slot\",\n");
 }
@@ -273,14 +274,14 @@ START_TEST(the_environment_gives_parts_of_an_address)
     import("{\"name\":\"a\",\"connector.class\":\"JdbcSinkConnector\",\"topics\":\"t\","
            "\"connection.url\":\"jdbc:postgresql://${env:DB_HOST}:5432/${file:/a/b?c:db.name}\","
            "\"connection.user\":\"m\xc3\xbc/ller\",\"connection.password\":\"${vault:kv/a:pw}\"}");
-    has("\"postgresql://m%C3%BC%2Fller:\" .. secret \"PW\" .. \"@\" .. secret \"DB_HOST\" .. \":5432/\" .. "
-        "secret \"DB_NAME\"");
+    has("\"postgresql://m%C3%BC%2Fller:\" .. secret \"A_PW\" .. \"@\" .. secret \"DB_HOST\" .. \":5432/\" .. "
+        "secret \"A_DB_NAME\"");
     import("{\"name\":\"a\",\"connector.class\":\"JdbcSinkConnector\",\"topics\":\"t\","
            "\"connection.url\":\"jdbc:postgresql://h/d?password\"}");
     has("\"postgresql://:\" .. secret \"A_PASSWORD\" .. \"@h/d\"");
     import("{\"name\":\"a\",\"connector.class\":\"JdbcSinkConnector\",\"topics\":\"t\","
            "\"connection.url\":\"${file:/a:url}\"}");
-    has("url = (tm.env \"URL\" or \"postgresql://localhost\")");
+    has("url = (tm.env \"A_URL\" or \"postgresql://localhost\")");
 }
 END_TEST
 
