@@ -2,6 +2,7 @@
  *
  * A transaction of 1M rows, then a backlog of one-row transactions, each read in turns from the same position of the
  * same slot; the clock runs from the first event, since the server looks through its log before that.
+ * Then the snapshot of the table, beside the same COPY into a client that counts lines.
  * Arguments: rows, transactions, rounds. TIDEMILL_TEST_POSTGRES: the server's URL, as run.sh gives it.
  */
 #include "base/clock.h"
@@ -116,6 +117,28 @@ static void read_bare(const char *slot, long rows, struct reading *reading)
     PQfinish(connection);
 }
 
+static void read_bare_copy(const char *slot, long rows, struct reading *reading)
+{
+    char sql[128];
+    PGconn *connection = postgres_connection_open(&bare_context, url, false, &err);
+    snprintf(sql, sizeof sql, "COPY (SELECT * FROM %s ORDER BY id) TO STDOUT", slot);
+    check(!connection || postgres_connection_run(connection, "SET enable_sort = off", "copying", &err) ||
+          postgres_connection_run(connection, sql, "copying", &err));
+    *reading = (struct reading){0};
+    while (reading->records < rows) {
+        char *data;
+        int size = PQgetCopyData(connection, &data, 0);
+        check(size < 0 && postgres_connection_fail(connection, NULL, "reading", &err));
+        if (reading->records == 0 || reading->records == rows - 1) {
+            count(reading, 1);
+        } else {
+            reading->records++;
+        }
+        PQfreemem(data);
+    }
+    PQfinish(connection);
+}
+
 /* ---- the source ---- */
 
 static void set(struct postgres_source_options *options, const char *name, const char *value)
@@ -123,7 +146,7 @@ static void set(struct postgres_source_options *options, const char *name, const
     check(option_set(postgres_source_class.options, options, name, value, &err));
 }
 
-static void read_source(const char *slot, long rows, struct reading *reading)
+static void read_as(const char *slot, const char *snapshot, long rows, struct reading *reading)
 {
     struct postgres_source_options options;
     char table[64];
@@ -132,7 +155,8 @@ static void read_source(const char *slot, long rows, struct reading *reading)
     set(&options, "url", url);
     set(&options, "tables", table);
     set(&options, "slot", slot);
-    set(&options, "snapshot", "never");
+    set(&options, "publication", table + strlen("public."));
+    set(&options, "snapshot", snapshot);
     const struct connector_context context = {.app = "bench", .name = "source", .tasks = 1, .options = &options};
     struct connector_task *task;
     bool opened = false;
@@ -156,6 +180,17 @@ static void read_source(const char *slot, long rows, struct reading *reading)
     option_free(postgres_source_class.options, &options);
 }
 
+static void read_source(const char *slot, long rows, struct reading *reading)
+{
+    read_as(slot, "never", rows, reading);
+}
+
+/* Each time from the beginning, with the same slot made anew. */
+static void read_snapshot(const char *slot, long rows, struct reading *reading)
+{
+    read_as(slot, "initial", rows, reading);
+}
+
 /* ---- both ---- */
 
 static int compare(const void *a, const void *b)
@@ -170,16 +205,16 @@ static double median(double *values, int number)
     return values[number / 2];
 }
 
-static void measure(const char *slot, const char *what, long rows, int rounds)
+static void measure(const char *slot, const char *what, long rows, int rounds, bool copy)
 {
     double bare[MOST_ROUNDS], source[MOST_ROUNDS];
     struct reading reading;
     double bare_cpu = 0, source_cpu = 0;
     for (int i = 0; i < rounds; i++) {
-        read_bare(slot, rows, &reading);
+        (copy ? read_bare_copy : read_bare)(slot, rows, &reading);
         bare[i] = rate(&reading);
         bare_cpu += reading.cpu;
-        read_source(slot, rows, &reading);
+        (copy ? read_snapshot : read_source)(slot, rows, &reading);
         source[i] = rate(&reading);
         source_cpu += reading.cpu;
     }
@@ -221,14 +256,15 @@ int main(int argc, char **argv)
         "interval '1 second' FROM generate_series(1, %ld) i",
         rows);
     run(sql);
-    measure("big", "one big transaction", rows, rounds);
+    measure("big", "one big transaction", rows, rounds, false);
+    measure("big", "snapshot", rows, rounds, true);
     prepare("small");
     snprintf(sql, sizeof sql,
              "DO $$ BEGIN FOR i IN 1..%ld LOOP INSERT INTO small VALUES (i, i %% 1000, 'customer ' || i, i * 0.5, "
              "now()); COMMIT; END LOOP; END $$",
              transactions);
     run(sql);
-    measure("small", "one-row transactions", transactions, rounds);
+    measure("small", "one-row transactions", transactions, rounds, false);
     getrusage(RUSAGE_SELF, &usage);
     printf("%-22s %.1f MB\n", "largest RSS", (double)usage.ru_maxrss / 1024);
     return 0;
