@@ -35,7 +35,8 @@ struct connector_task {
     int64_t position;      /* CONNECTOR_NO_OFFSET: nothing was written yet */
     int part;              /* the open part; -1: there is none */
     struct file_name name; /* of the open part */
-    int64_t began_ms;      /* when it was made or found */
+    struct file_name rest; /* while the directory is read: a second open part */
+    int64_t began_ms;      /* when its first record was written, or when it was found */
     bool broken;           /* a write has failed: what the directory holds is seen by the next open */
     struct bytes text;     /* what is being written */
 };
@@ -74,7 +75,7 @@ static const struct option list[] = {
      .default_text = "60s",
      .low = 1,
      .high = INT64_MAX,
-     .text = "A file this old is finished at the end of a write even if it has fewer records."},
+     .text = "A file is finished this long after its first record even if it has fewer."},
 };
 static const struct option_table table = {"file", list, sizeof list / sizeof list[0]};
 
@@ -169,11 +170,33 @@ static int note(struct connector_task *task, const char *text, int64_t *finished
         *finished = name.next > *finished ? name.next : *finished;
         return 0;
     }
-    if (task->name.open) {
-        return mixed_up(task, text, "is a second open part", err);
+    if (task->rest.open) {
+        return mixed_up(task, text, "is a third open part", err);
     }
+    task->rest = task->name;
     task->name = name;
     return 0;
+}
+
+/* Two open parts: the first was about to be finished, and counts until it is. The second is the empty one that is to
+ * say the position afterwards; it is made again. */
+static int settle_rest(struct connector_task *task, struct err *err)
+{
+    char text[FILE_NAME_SIZE];
+    if (!task->rest.open) {
+        return 0;
+    }
+    if (task->rest.first < task->name.first) {
+        struct file_name later = task->name;
+        task->name = task->rest;
+        task->rest = later;
+    }
+    format_name(task, &task->rest, text);
+    if (task->rest.records > 0 || task->rest.size > 0 || task->rest.first < task->name.next) {
+        return mixed_up(task, text, "is a second open part", err);
+    }
+    task->rest = (struct file_name){0};
+    return unlinkat(task->directory, text, 0) != 0 ? failed(task, "delete what a killed process has left", err) : 0;
 }
 
 static int scan(struct connector_task *task, int64_t *finished, struct err *err)
@@ -234,7 +257,7 @@ static int find_position(struct connector_task *task, struct err *err)
     if (fsync(task->directory) != 0) {
         return failed(task, "make names durable", err);
     }
-    if (scan(task, &finished, err) != 0) {
+    if (scan(task, &finished, err) != 0 || settle_rest(task, err) != 0) {
         return -1;
     }
     task->position = finished;
@@ -252,15 +275,54 @@ static int find_position(struct connector_task *task, struct err *err)
 
 /* ---- writing ---- */
 
-/* Renames the part, or the new file, to the name, and makes it durable: the step that counts. */
 static int rename_part(struct connector_task *task, const char *from, const struct file_name *name, struct err *err)
 {
     char to[FILE_NAME_SIZE];
     format_name(task, name, to);
-    if (renameat(task->directory, from, task->directory, to) != 0 || fsync(task->directory) != 0) {
-        return failed(task, "rename its part", err);
+    return renameat(task->directory, from, task->directory, to) != 0 ? failed(task, "rename its part", err) : 0;
+}
+
+static int make_durable(struct connector_task *task, struct err *err)
+{
+    return fsync(task->directory) != 0 ? failed(task, "make names durable", err) : 0;
+}
+
+/* Makes an empty file under the name that it has until it counts; -1. */
+static int make_file(struct connector_task *task, char name[FILE_NAME_SIZE], struct err *err)
+{
+    temporary_name(task, name);
+    int file = openat(task->directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return file < 0 ? failed(task, "make a file", err) : file;
+}
+
+/* The part gets its finished name. Before that an empty part is there to say the position, so that finished files may
+ * be taken away at any time. */
+static int finish_part(struct connector_task *task, struct err *err)
+{
+    char from[FILE_NAME_SIZE];
+    struct file_name next = {.first = task->name.next, .next = task->name.next, .open = true};
+    struct file_name finished = task->name;
+    finished.open = false;
+    int file = make_file(task, from, err);
+    if (file < 0) {
+        return -1;
     }
+    int result = rename_part(task, from, &next, err);
+    format_name(task, &task->name, from);
+    if (result != 0 || rename_part(task, from, &finished, err) != 0) {
+        close(file);
+        return -1;
+    }
+    close(task->part);
+    task->part = file;
+    task->name = next;
     return 0;
+}
+
+static bool is_due(const struct connector_task *task)
+{
+    return task->name.records > 0 && (task->name.records >= task->options->roll_records ||
+                                      clock_wall_ms(&wall) - task->began_ms >= task->options->roll_ms);
 }
 
 static int bad_record(const struct record *record, const char *reason, struct err *err)
@@ -365,14 +427,9 @@ static int begin_part(struct connector_task *task, const struct sink_batch *batc
     if (first == CONNECTOR_NO_OFFSET) {
         first = batch->count > 0 ? batch->records[0].offset : batch->to;
     }
-    temporary_name(task, from);
-    task->part = openat(task->directory, from, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (task->part < 0) {
-        return failed(task, "make a file", err);
-    }
+    task->part = make_file(task, from, err);
     task->name = (struct file_name){.first = first, .next = first, .open = true};
-    task->began_ms = clock_wall_ms(&wall);
-    return 0;
+    return task->part < 0 ? -1 : 0;
 }
 
 static int write_text(struct connector_task *task, struct err *err)
@@ -393,15 +450,6 @@ static int write_text(struct connector_task *task, struct err *err)
     return fsync(task->part) != 0 ? failed(task, "make its part durable", err) : 0;
 }
 
-static void end_part(struct connector_task *task)
-{
-    if (task->part >= 0) {
-        close(task->part);
-    }
-    task->part = -1;
-    task->name = (struct file_name){0};
-}
-
 static int write_batch(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
     char from[FILE_NAME_SIZE];
@@ -420,41 +468,40 @@ static int write_batch(struct connector_task *task, const struct sink_batch *bat
     name.size += (int64_t)task->text.size;
     name.records += (int64_t)batch->count;
     FAILPOINT(SINK_ROWS);
-    name.open = name.records == 0 || (name.records < task->options->roll_records &&
-                                      clock_wall_ms(&wall) - task->began_ms < task->options->roll_ms);
     if (rename_part(task, from, &name, err) != 0) {
         return -1;
     }
-    task->position = batch->to;
-    task->name = name;
-    if (!name.open) {
-        end_part(task);
+    if (task->name.records == 0) {
+        task->began_ms = clock_wall_ms(&wall);
     }
+    task->name = name;
+    if ((is_due(task) && finish_part(task, err) != 0) || make_durable(task, err) != 0) {
+        return -1;
+    }
+    task->position = batch->to;
     return 0;
 }
 
-/* ---- the task ---- */
-
-/* A part with records gets its finished name; without, it is left to say the position. */
-static void finish_part(struct connector_task *task)
+/* A file gets old also while nothing comes. */
+static int idle(struct connector_task *task, struct err *err)
 {
-    char from[FILE_NAME_SIZE];
-    struct file_name name = task->name;
-    struct err err;
-    if (task->part >= 0 && !task->broken && name.records > 0) {
-        format_name(task, &name, from);
-        name.open = false;
-        rename_part(task, from, &name, &err); /* if not, the next open finds the part as it is */
-    }
+    return is_due(task) && (finish_part(task, err) != 0 || make_durable(task, err) != 0) ? -1 : 0;
 }
+
+/* ---- the task ---- */
 
 static void close_task(struct connector_task *task)
 {
     if (task == NULL) {
         return;
     }
-    finish_part(task);
-    end_part(task);
+    struct err err;
+    if (!task->broken && task->name.records > 0 && finish_part(task, &err) == 0) {
+        make_durable(task, &err); /* if not, the next open finds the part as it was */
+    }
+    if (task->part >= 0) {
+        close(task->part);
+    }
     if (task->lock >= 0) {
         close(task->lock);
     }
@@ -516,11 +563,13 @@ const struct sink_class file_sink_class = {
     .options = &table,
     .options_size = sizeof(struct options),
     .tasks = 0,
-    .put_back = "take its files out of the directory, and it begins where those that stay end.",
+    .put_back = "take its files out of the directory, those with a dot in front too, and it begins where those that "
+                "stay end.",
     .validate = validate,
     .open = open_task,
     .position = position,
     .write = write_batch,
+    .idle = idle,
     .close = close_task,
     .check = check,
 };

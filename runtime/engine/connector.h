@@ -130,6 +130,8 @@ struct sink_class {
      * *bad to the index of the bad record when the target says it, else to SINK_BAD_UNKNOWN; a batch of one needs no
      * index. After ERR_RETRY the outcome may be unknown: the runner opens again and asks for the position. */
     int (*write)(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err);
+    /* Nothing is to be written: called some times a second, for what is to happen in time. May be NULL. */
+    int (*idle)(struct connector_task *task, struct err *err);
     void (*close)(struct connector_task *task);
     int (*check)(const struct connector_context *context, const struct connector_check *check, struct err *err);
 };

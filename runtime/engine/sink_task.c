@@ -330,6 +330,12 @@ static void drop_taken(struct sink_task *task)
     }
 }
 
+static int idle(struct sink_task *task, struct err *err)
+{
+    bool calls = task->taken_count == 0 && task->connector && task->class->idle && !is_stopping(task);
+    return calls ? task->class->idle(task->connector, err) : 0;
+}
+
 static void *run(void *data)
 {
     struct sink_task *task = data;
@@ -341,6 +347,9 @@ static void *run(void *data)
         }
         drop_taken(task);
         take_chunks(task);
+        if (idle(task, &err)) {
+            fail(task, &err);
+        }
     }
     close_connector(task);
     return NULL;

@@ -303,13 +303,13 @@ static void write_for_ever(void)
     }
 }
 
-/* All finished files in the order of their names hold 0, 1, 2, ... to the position. */
-static void counts_to(int64_t position)
+/* All finished files there, in the order of their names, hold 0, 1, 2, ... to the position. */
+static void counts_to(const char *where, int64_t position)
 {
     char command[160];
     long long number;
     int64_t expected = 0;
-    snprintf(command, sizeof command, "cat %s/t-1-0-*.json 2> /dev/null", directory);
+    snprintf(command, sizeof command, "cat %s/t-1-0-*.json 2> /dev/null", where);
     FILE *all = popen(command, "r");
     while (fscanf(all, "%lld", &number) == 1) {
         ck_assert_int_eq(number, expected);
@@ -341,7 +341,95 @@ START_TEST(killed_at_any_time_nothing_is_lost_or_doubled)
     ck_assert_msg(file_sink_class.open(&context, &task, &err) == 0, "%s", err.text);
     file_sink_class.position(task, &next, &err);
     file_sink_class.close(task);
-    counts_to(next < 0 ? 0 : next);
+    counts_to(directory, next < 0 ? 0 : next);
+    finish();
+}
+END_TEST
+
+static void move_away(const char *where)
+{
+    char command[256];
+    snprintf(command, sizeof command, "mkdir -p %s; mv %s/t-1-0-*.json %s 2> /dev/null", where, directory, where);
+    ck_assert_int_ne(system(command), -1);
+}
+
+START_TEST(finished_files_may_be_taken_away_at_any_time)
+{
+    char taken[80];
+    begin();
+    set("roll_records", "3");
+    set("roll_ms", "1h");
+    snprintf(taken, sizeof taken, "%s/taken", directory);
+    for (int i = 0; i < 20; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            write_for_ever();
+        }
+        usleep((useconds_t)(1000 + i * 1731));
+        move_away(taken);
+        kill(child, SIGKILL);
+        int status;
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert(WIFSIGNALED(status));
+        move_away(taken);
+    }
+    struct connector_task *task = NULL;
+    struct err err;
+    int64_t next;
+    ck_assert_msg(file_sink_class.open(&context, &task, &err) == 0, "%s", err.text);
+    file_sink_class.position(task, &next, &err);
+    file_sink_class.close(task);
+    move_away(taken);
+    counts_to(taken, next < 0 ? 0 : next);
+    finish();
+}
+END_TEST
+
+/* Killed after the empty part was made and before the one with records got its finished name. */
+START_TEST(an_interrupted_finishing_is_done_again)
+{
+    char path[600], empty[600];
+    begin();
+    set("roll_records", "3");
+    set("roll_ms", "1h");
+    name_of(0, 2, 4, 2, path);
+    append(path, "1\n1\n");
+    struct file_name name = {2, 2, true, 0, 0};
+    char text[FILE_NAME_SIZE];
+    file_name_print(&name, "t-1", 0, "json", text);
+    snprintf(empty, sizeof empty, "%s/%s", directory, text);
+    append(empty, "");
+    struct connector_task *task = open_sink(2);
+    writes(task, 2, 3, "2");
+    name_of(0, 3, 0, 0, path);
+    holds(path, "1\n1\n2\n");
+    ck_assert_int_eq(unlink(path), 0);
+    writes(task, 3, 4, "3");
+    file_sink_class.close(task);
+    file_sink_class.close(open_sink(4));
+    finish();
+}
+END_TEST
+
+START_TEST(a_file_gets_old_while_nothing_comes)
+{
+    char path[600];
+    struct err err;
+    begin();
+    set("roll_records", "100");
+    set("roll_ms", "50ms");
+    struct connector_task *task = open_sink(CONNECTOR_NO_OFFSET);
+    ck_assert_int_eq(file_sink_class.idle(task, &err), 0);
+    writes(task, -1, 1, "1");
+    while (finished() == 0) {
+        usleep(5000);
+        ck_assert_int_eq(file_sink_class.idle(task, &err), 0);
+    }
+    name_of(0, 1, 0, 0, path);
+    holds(path, "1\n");
+    ck_assert_int_eq(file_sink_class.idle(task, &err), 0);
+    file_sink_class.close(task);
+    ck_assert_int_eq(finished(), 1);
     finish();
 }
 END_TEST
@@ -364,4 +452,5 @@ UNIT_MAIN("file_sink", every_write_is_a_file_by_default, files_roll_by_records_a
           csv_has_a_header_in_each_file, the_position_moves_without_records, bad_records_leave_everything_as_it_was,
           another_writer_is_kept_away, a_new_file_without_its_name_never_was,
           what_a_write_left_behind_the_length_is_cut_off, a_directory_that_somebody_changed_is_refused,
-          killed_at_any_time_nothing_is_lost_or_doubled, names_of_others_are_passed_over)
+          killed_at_any_time_nothing_is_lost_or_doubled, finished_files_may_be_taken_away_at_any_time,
+          an_interrupted_finishing_is_done_again, a_file_gets_old_while_nothing_comes, names_of_others_are_passed_over)

@@ -20,10 +20,13 @@ struct target {
     int steal_before; /* before this write somebody else has moved the position */
     int writes;
     int opened;
+    bool keeps_none; /* the target knows no position */
+    int idle;
 };
 
 static struct target target; /* of the task of the test */
 static sem_t woken;
+static sem_t idled; /* the second time, after the first has failed */
 
 static int target_open(const struct connector_context *context, struct connector_task **task, struct err *err)
 {
@@ -37,7 +40,7 @@ static int target_open(const struct connector_context *context, struct connector
 static int target_position(struct connector_task *task, int64_t *next, struct err *err)
 {
     (void)task, (void)err;
-    *next = target.next;
+    *next = target.keeps_none ? *next : target.next;
     return 0;
 }
 
@@ -75,13 +78,26 @@ static int target_write(struct connector_task *task, const struct sink_batch *ba
     return number == target.fail_after ? err_set(err, ERR_RETRY, ERR_UNREACHABLE, "Nobody knows.") : 0;
 }
 
+static int target_idle(struct connector_task *task, struct err *err)
+{
+    (void)task;
+    if (++target.idle == 1) {
+        return err_set(err, ERR_RETRY, ERR_UNREACHABLE, "The target is away.");
+    }
+    sem_post(&idled);
+    return 0;
+}
+
 static void target_close(struct connector_task *task)
 {
     (void)task;
 }
 
-static const struct sink_class target_sink = {
-    .open = target_open, .position = target_position, .write = target_write, .close = target_close};
+static const struct sink_class target_sink = {.open = target_open,
+                                              .position = target_position,
+                                              .write = target_write,
+                                              .idle = target_idle,
+                                              .close = target_close};
 static const struct connector target_connector = {.kind = "target", .sink = &target_sink};
 static const struct connector_use target_use = {.name = "out",
                                                 .connector = &target_connector,
@@ -178,6 +194,48 @@ START_TEST(tries_again_whatever_the_outcome_was)
 }
 END_TEST
 
+/* What the group has committed is all that is known of such a target. */
+START_TEST(a_target_without_position_goes_on_where_the_group_stands)
+{
+    struct sink_task_config config = {.use = &target_use, .app = "app", .tasks = 1, .next = 50, .wake = wake};
+    struct sink_task *task;
+    struct err err;
+    int64_t offset = 0;
+    log_configure(LOG_ERROR, false);
+    sem_init(&woken, 0, 0);
+    target = (struct target){.next = CONNECTOR_NO_OFFSET, .keeps_none = true, .fail_before = 1};
+    ck_assert_int_eq(sink_task_open(&config, &task, &err), 0);
+    while (sink_task_look(task, &offset, &err) != SINK_OPENED) {
+        sem_wait(&woken);
+    }
+    ck_assert_int_eq(offset, CONNECTOR_NO_OFFSET);
+    ck_assert_int_eq(sink_task_acknowledged(task), 50);
+    sink_task_put(task, &(struct record){.value = slice_text("{}"), .offset = 50});
+    sink_task_flush(task);
+    while (sink_task_acknowledged(task) < 51) {
+        sem_wait(&woken);
+    }
+    sink_task_close(task);
+    ck_assert_int_eq(target.got[50], 1);
+}
+END_TEST
+
+START_TEST(a_target_is_looked_at_while_nothing_comes)
+{
+    struct sink_task_config config = {.use = &target_use, .app = "app", .tasks = 1, .next = 0, .wake = wake};
+    struct sink_task *task;
+    struct err err;
+    log_configure(LOG_ERROR, false);
+    sem_init(&woken, 0, 0);
+    sem_init(&idled, 0, 0);
+    target = (struct target){.next = CONNECTOR_NO_OFFSET};
+    ck_assert_int_eq(sink_task_open(&config, &task, &err), 0);
+    sem_wait(&idled);
+    sink_task_close(task);
+    ck_assert_int_ge(target.opened, 2);
+}
+END_TEST
+
 START_TEST(isolates_a_bad_record_by_halving)
 {
     target = (struct target){.next = CONNECTOR_NO_OFFSET};
@@ -226,4 +284,5 @@ END_TEST
 
 UNIT_MAIN("sink_task", writes_everything_once, passes_over_what_the_target_has, tries_again_whatever_the_outcome_was,
           isolates_a_bad_record_by_halving, goes_straight_to_a_record_that_the_target_names,
+          a_target_without_position_goes_on_where_the_group_stands, a_target_is_looked_at_while_nothing_comes,
           a_foreign_position_ends_the_task, an_unknown_outcome_and_a_foreign_position_are_told_apart)
