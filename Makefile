@@ -43,8 +43,9 @@ mutants: test-packages ## built-in bugs, each of which the tests must catch
 bench: test-packages ## what things cost, each beside a bare reference loop of the same run
 	@BUILD=$(BUILD) JOBS=$(JOBS) tests/bench/run.sh
 
-bench-connectors: test-packages ## the same for sources and sinks, on a PostgreSQL of its own
-	@BUILD=$(BUILD) JOBS=$(JOBS) tests/bench/run.sh connectors
+bench-connectors: test-packages all ## what connectors cost, on real servers, with their floors; PARTS="sqlite pipelines" runs some
+	@cmake --build $(BUILD) --parallel $(JOBS) > /dev/null
+	@tests/bench/connectors.sh $(BUILD)/tidemill $(PARTS)
 
 lint: ## arrows between folders, homes of libraries, sizes, format, stale reference pages
 	@tests/lint/run.sh $(BUILD)/tidemill

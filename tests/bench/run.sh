@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every benchmark, or those whose name begins with one of the arguments ("connectors"), one after the other. Each prints
-# its costs beside a bare reference loop of the same run.
+# Every benchmark, or those whose name begins with one of the arguments ("store"), one after the other. Each prints its
+# costs beside a bare reference loop of the same run. Those of connectors are run by connectors.sh.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 build=${BUILD:-build}
@@ -21,16 +21,11 @@ for bench in tests/bench/bench_*.c; do
     case $name in
     *_kafka_*) continue ;; # needs a broker: tests/bench/kafka.sh starts one
     *_end_to_end) continue ;; # bench_embedded.sh calls it
+    *_connectors_*) continue ;; # connectors.sh: `make bench-connectors`
     esac
     [ -x "$build/tests/$name" ] && wanted "$name" || continue
     echo "== $name"
-    case $name in
-    *_connectors_postgres_*) # with fsync on
-        TIDEMILL_TEST_POSTGRES_OPTIONS="-c max_wal_size=4GB" tests/support/with_postgres.sh "$build/tests/$name" ||
-            [ $? = 77 ] || exit 1
-        ;;
-    *) "$build/tests/$name" || exit 1 ;;
-    esac
+    "$build/tests/$name" || exit 1
 done
 for script in tests/bench/bench_*.sh tests/bench/kafka.sh; do
     [ -x "$script" ] && wanted "$(basename "$script")" || continue
