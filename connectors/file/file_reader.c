@@ -167,6 +167,12 @@ void file_reader_close(struct file_reader *reader)
     free(reader);
 }
 
+int64_t file_reader_size(const struct file_reader *reader)
+{
+    struct stat status;
+    return !reader->packed && fstat(reader->fd, &status) == 0 ? (int64_t)status.st_size : 0;
+}
+
 static int too_short(const struct file_reader *reader, struct file_reader_place place, struct err *err)
 {
     return err_set(

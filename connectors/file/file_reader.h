@@ -36,6 +36,8 @@ uint64_t file_reader_inode(const struct file_reader *reader);
 bool file_reader_cut(const struct file_reader *reader);
 /* When it was changed last: nanoseconds since 1970. */
 int64_t file_reader_changed(const struct file_reader *reader);
+/* Bytes that the file has; 0: not known, or it is gzip. */
+int64_t file_reader_size(const struct file_reader *reader);
 bool file_reader_packed(const struct file_reader *reader); /* it is gzip */
 
 #endif

@@ -30,11 +30,13 @@ struct connector_task {
     struct csv csv;
     bool renamed; /* followed: nothing is appended to this file any more */
     bool ended;   /* not followed: all was handed out */
+    bool behind;  /* the end has not been seen yet */
     struct record *records;
     size_t count;
     struct arena arena;
     struct bytes position;
-    struct bytes name; /* the path as JSON */
+    struct bytes name;  /* the path as JSON */
+    struct bytes phase; /* of the progress */
 };
 
 static const char *const formats[] = {"json", "csv", NULL};
@@ -220,6 +222,7 @@ static void close_task(struct connector_task *task)
     arena_free(&task->arena);
     bytes_free(&task->position);
     bytes_free(&task->name);
+    bytes_free(&task->phase);
     free(task);
 }
 
@@ -234,6 +237,8 @@ static int open_task(const struct connector_context *context, struct slice posit
     if (!json_string_checked(&writer, slice_text(task->options->path))) {
         json_text(&writer, "?");
     }
+    bytes_append_format(&task->phase, "reading %s", task->options->path);
+    task->behind = true;
     int status = slice_is_null(position) ? enter_first(task, err) : enter_position(task, position, err);
     if (status != 0) {
         close_task(task);
@@ -325,6 +330,20 @@ static void hand_out(struct connector_task *task, struct source_batch *batch)
     batch->position = bytes_slice(&task->position);
 }
 
+/* Until the end is seen for the first time; how many lines there are is told from the bytes read so far. */
+static void show_progress(struct connector_task *task, struct source_batch *batch)
+{
+    struct file_reader_place place = file_reader_place(task->reader);
+    int64_t size = file_reader_size(task->reader);
+    if (!task->behind) {
+        return;
+    }
+    batch->progress = (struct source_progress){.phase = bytes_text(&task->phase), .done = place.line};
+    if (size > 0 && place.offset > 0) {
+        batch->progress.total = (int64_t)((double)size / (double)place.offset * (double)place.line);
+    }
+}
+
 /* Reads until there are records or nothing is left for now. */
 static int read_on(struct connector_task *task, struct err *err)
 {
@@ -349,8 +368,10 @@ static int poll_task(struct connector_task *task, int timeout_ms, struct source_
         }
         if (task->count > 0) {
             hand_out(task, batch);
+            show_progress(task, batch);
             return 0;
         }
+        task->behind = false;
         task->ended = !task->options->follow;
         if (timeout_ms <= 0 || connector_stopping(task->context)) {
             break;

@@ -135,6 +135,31 @@ START_TEST(json_lines_with_key_and_time)
 }
 END_TEST
 
+START_TEST(progress_is_shown_until_the_end)
+{
+    struct source_batch batch = {0};
+    struct err err;
+    begin();
+    for (int i = 0; i < 2000; i++) {
+        append("{\"n\":1}\n");
+    }
+    struct connector_task *task = open_source();
+    ck_assert_int_eq(file_source_class.poll(task, 0, &batch, &err), 0);
+    ck_assert_uint_eq(batch.count, SOURCE_BATCH_RECORDS);
+    ck_assert_int_eq(batch.progress.done, SOURCE_BATCH_RECORDS);
+    ck_assert_int_eq(batch.progress.total, 2000);
+    ck_assert(strncmp(batch.progress.phase, "reading /", 9) == 0);
+    while (batch.count > 0) {
+        batch = (struct source_batch){0};
+        ck_assert_int_eq(file_source_class.poll(task, 0, &batch, &err), 0);
+    }
+    ck_assert(batch.at_end);
+    ck_assert_ptr_null(batch.progress.phase);
+    file_source_class.close(task);
+    finish();
+}
+END_TEST
+
 START_TEST(csv_rows_go_on_where_the_position_is)
 {
     begin();
@@ -273,6 +298,7 @@ START_TEST(a_lost_file_is_reported)
 }
 END_TEST
 
-UNIT_MAIN("file_source", json_lines_with_key_and_time, csv_rows_go_on_where_the_position_is, csv_without_a_header,
-          bad_lines_name_file_and_line, a_row_has_a_limit, gzip_is_recognized_and_entered_in_the_middle,
-          what_is_appended_is_followed, rotations_while_nobody_reads_lose_nothing, a_lost_file_is_reported)
+UNIT_MAIN("file_source", progress_is_shown_until_the_end, json_lines_with_key_and_time,
+          csv_rows_go_on_where_the_position_is, csv_without_a_header, bad_lines_name_file_and_line, a_row_has_a_limit,
+          gzip_is_recognized_and_entered_in_the_middle, what_is_appended_is_followed,
+          rotations_while_nobody_reads_lose_nothing, a_lost_file_is_reported)
