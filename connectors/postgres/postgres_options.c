@@ -2,7 +2,9 @@
 
 #include "connectors/postgres/postgres_connection.h"
 
+#include <ctype.h>
 #include <stddef.h>
+#include <stdio.h>
 
 int postgres_options_validate(const void *given, struct err *err)
 {
@@ -12,6 +14,25 @@ int postgres_options_validate(const void *given, struct err *err)
                        "A PostgreSQL source needs `tables`, a list such as { \"public.orders\" }.");
     }
     return postgres_connection_check_url(options->url, err);
+}
+
+/* Slots have names of small letters, digits and underscores. */
+int postgres_options_names(const struct connector_context *context, char slot[POSTGRES_OPTIONS_NAME],
+                           char publication[POSTGRES_OPTIONS_NAME], struct err *err)
+{
+    const struct postgres_source_options *options = context->options;
+    int length = options->slot ? snprintf(slot, POSTGRES_OPTIONS_NAME, "%s", options->slot)
+                               : snprintf(slot, POSTGRES_OPTIONS_NAME, "tidemill_%s_%s", context->app, context->name);
+    if (length > POSTGRES_OPTIONS_NAME - 3) {
+        return err_set(err, ERR_FATAL, ERR_CONFIG,
+                       "The replication slot's name would have %d characters, and at most %d are allowed; set `slot`.",
+                       length, POSTGRES_OPTIONS_NAME - 3);
+    }
+    for (char *at = slot; !options->slot && *at; at++) {
+        *at = isalnum((unsigned char)*at) ? (char)tolower((unsigned char)*at) : '_';
+    }
+    snprintf(publication, POSTGRES_OPTIONS_NAME, "%s", options->publication ? options->publication : slot);
+    return 0;
 }
 
 #define FIELD(field) offsetof(struct postgres_source_options, field)

@@ -7,13 +7,10 @@
 #include "connectors/postgres/postgres_snapshot.h"
 #include "connectors/postgres/postgres_stream.h"
 
-#include <ctype.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NAME_SIZE 64           /* of a slot, with its end */
-#define NAME_MOST 61           /* the second slot's has two more */
 #define IDLE_POSITION_MS 10000 /* without changes the position follows the log so often, so that it can be removed */
 #define WAIT_MS 250            /* between two looks whether the task is to be closed */
 #define LINGER_MS 10           /* a batch that is not full waits for more at most so long, */
@@ -31,7 +28,7 @@ enum phase { PHASE_CATCH_UP, PHASE_SNAPSHOT, PHASE_START, PHASE_STREAM };
 struct connector_task {
     const struct connector_context *context;
     const struct postgres_source_options *options;
-    char slots[2][NAME_SIZE], publication[NAME_SIZE];
+    char slots[2][POSTGRES_OPTIONS_NAME], publication[POSTGRES_OPTIONS_NAME];
     PGconn *replication; /* the slot's commands, then the stream */
     PGconn *control;     /* the catalog, the snapshot */
     enum phase phase;
@@ -53,27 +50,12 @@ static int64_t monotonic_ms(void)
 
 /* ---- opening ---- */
 
-/* Slots have names of small letters, digits and underscores. */
-static int name_slot(struct connector_task *task, struct err *err)
+static int name_slots(struct connector_task *task, struct err *err)
 {
-    char name[NAME_SIZE];
-    const struct connector_context *context = task->context;
-    int length = task->options->slot ? snprintf(name, sizeof(name), "%s", task->options->slot)
-                                     : snprintf(name, sizeof(name), "tidemill_%s_%s", context->app, context->name);
-    if (length > NAME_MOST) {
-        return err_set(err, ERR_FATAL, ERR_CONFIG,
-                       "The replication slot's name would have %d characters, and at most %d are allowed; set `slot`.",
-                       length, NAME_MOST);
+    if (postgres_options_names(task->context, task->slots[0], task->publication, err)) {
+        return -1;
     }
-    if (!task->options->slot) {
-        for (char *at = name; *at; at++) {
-            *at = isalnum((unsigned char)*at) ? (char)tolower((unsigned char)*at) : '_';
-        }
-    }
-    snprintf(task->slots[0], NAME_SIZE, "%s", name);
-    snprintf(task->slots[1], NAME_SIZE, "%.*s_2", NAME_MOST, name);
-    snprintf(task->publication, sizeof(task->publication), "%s",
-             task->options->publication ? task->options->publication : name);
+    snprintf(task->slots[1], POSTGRES_OPTIONS_NAME, "%.*s_2", POSTGRES_OPTIONS_NAME - 3, task->slots[0]);
     return 0;
 }
 
@@ -239,7 +221,7 @@ static int open_source(const struct connector_context *context, struct slice pos
     task->changes.tombstones = task->options->tombstones;
     task->stream.changes = task->snapshot.changes = &task->changes;
     task->snapshot.tables = &task->options->tables;
-    if (name_slot(task, err) || open_task(task, position, err)) {
+    if (name_slots(task, err) || open_task(task, position, err)) {
         close_source(task);
         return -1;
     }

@@ -23,9 +23,16 @@ START_TEST(check_says_what_is_missing)
     capture_expect(&c, "0 wal_level is logical");
     capture_expect(&c, "1 max_slot_wal_keep_size is unlimited");
     capture_expect(&c, "0 \"public\".\"keyed\" can be read");
-    capture_expect(&c, "2 \"public\".\"keyless\" has no primary key");
+    capture_expect(&c, "2 \"public\".\"keyless\" has no primary key or no replica identity");
     capture_expect(&c, "> ALTER TABLE \"public\".\"keyless\" REPLICA IDENTITY FULL;");
     capture_expect(&c, "2 \"public\".\"nowhere\" does not exist.");
+    capture_expect(&c, "0 The publication check for \"public\".\"keyed\" will be made.");
+    capture_sql("CREATE PUBLICATION \"check\" FOR TABLE keyed; ALTER TABLE keyed REPLICA IDENTITY NOTHING");
+    ck_assert_msg(postgres_source_class.check(&c.context, &check, &c.err) == 0, "%s", c.err.text);
+    capture_expect(&c, "0 \"public\".\"keyed\" is in the publication check.");
+    capture_expect(&c, "2 \"public\".\"keyed\" has no primary key or no replica identity");
+    capture_expect(&c, "2 \"public\".\"keyless\" is not in the publication check.");
+    capture_expect(&c, "> ALTER PUBLICATION \"check\" ADD TABLE \"public\".\"keyless\";");
     capture_end(&c);
 }
 END_TEST
