@@ -24,6 +24,8 @@ class Route:
 
     name = None
     points = SOURCE_POINTS + SINK_POINTS + COMMIT_POINTS
+    births = [("source-batch", 3), ("source-position", 2), ("sink-rows", 3)]  # of the first starts
+    sinks = 2
     reach_seconds = 3  # a failpoint that was not reached by then is not waited for
 
     def __init__(self, directory, random):
@@ -75,6 +77,7 @@ class FileRoute(Route):
     """Lines appended to a file -> rows of a table, files, and sums that were counted on the way."""
 
     name = "file"
+    sinks = 3
     points = Route.points + [("sink-refused", 1), ("sink-pass", 1)]
 
     def __init__(self, directory, random):
@@ -169,11 +172,11 @@ class FileRoute(Route):
 
 class TableRoute(Route):
     """Changes of a table -> the same table elsewhere, and a row for each change. Every change of a key carries its
-    number, so the changes of a key are 1, 2, 3, ... in this order."""
+    number, so what happens to a key is a list that is known; where its snapshot begins in it is free."""
 
-    first_rows = 3000  # the snapshot
     points = Route.points + TELL_POINTS
-    snapshot_again = False  # a snapshot that is cut short begins anew, so its rows may come more than once
+    first_rows = 6000
+    births = [("source-batch", 3), ("source-position", 2), ("source-taken", 4), ("sink-rows", 3), ("c8", 3)]
 
     def __init__(self, directory, random):
         super().__init__(directory, random)
@@ -189,12 +192,13 @@ class TableRoute(Route):
     def source_place(self):
         return self.path("source.db")
 
+    # ---- what goes in ----
+
     def note(self, key, op):
         self.pending[key].append((op, self.numbers[key]))
         self.sent += 1
 
     def change(self, key):
-        """One statement; None if there is nothing to do."""
         amount = self.random.randrange(1000)
         if key not in self.alive:
             self.alive.add(key)
@@ -210,12 +214,12 @@ class TableRoute(Route):
         return f"UPDATE accounts SET n = n + 1, amount = {amount} WHERE k = {key}"
 
     def changes(self, count):
-        return [self.change(self.random.randrange(KEYS)) for _ in range(count)]
+        return [self.change(self.random.randrange(self.random.choice((KEYS, self.first_rows)))) for _ in range(count)]
 
     def big_change(self, times):
         """All keys that are there, so often, in one transaction."""
         for _ in range(times):
-            for key in sorted(self.alive):
+            for key in self.alive:
                 self.numbers[key] += 1
                 self.note(key, "u")
         return ["UPDATE accounts SET n = n + 1"] * times
@@ -225,7 +229,7 @@ class TableRoute(Route):
         for key in range(self.first_rows):
             self.alive.add(key)
             self.numbers[key] += 1
-            self.note(key, "r")
+            self.note(key, "c")
             statements.append(f"INSERT INTO accounts VALUES ({key}, 1, {key})")
         return statements
 
@@ -239,27 +243,46 @@ class TableRoute(Route):
         return [self.changes(self.random.choice((1, 3, 20))) for _ in range(self.random.choice((1, 4, 10)))]
 
     def feed(self):
-        """Nothing changes during a snapshot that may begin anew: a row that is deleted between two of them stays in the
-        mirror."""
-        if not self.snapshot_done:
-            return
         for statements in self.transactions():
             self.run(statements)
 
-    def arrived(self):
-        if self.snapshot_again:
-            snapshot = sum(1 for v in self.pending.values() for op, _ in v if op == "r")
-            changes = check_count("changes", self.count("op <> 'r'"), self.sent - self.first_rows)
-            rows = int(self.query("target", "SELECT count(DISTINCT k) FROM {events} WHERE op = 'r'")[0][0])
-            done = changes and (rows == self.first_rows or snapshot == 0)
-        else:
-            done = check_count("changes", self.count("true"), self.sent)
-        done = done and self.mirror() == self.source()
-        self.snapshot_done = self.snapshot_done or done
-        return done
+    # ---- what came out ----
 
-    def count(self, which):
-        return int(self.query("target", f"SELECT count(*) FROM {{events}} WHERE {which}")[0][0])
+    def events(self):
+        """What is new since the last check, and the number of the last one."""
+        found, last = collections.defaultdict(list), self.verified
+        for number, op, key, n in self.query(
+                "target", f"SELECT id, op, k, n FROM {{events}} WHERE id > {self.verified} ORDER BY id"):
+            found[int(key)].append((op, int(n)))
+            last = int(number)
+        return found, last
+
+    def follows_snapshot(self, key, found):
+        """Whether all has come of a key whose first change is the row as the snapshot has it, or its creation. A key that
+        is deleted may have nothing."""
+        history = self.pending[key]
+        if not found:
+            return history[-1][0] == "d"
+        first, number = found[0]
+        begins = [i for i, (op, n) in enumerate(history) if n == number and op in ("cu" if first == "r" else "c")]
+        after = history[begins[0] + 1:] if begins and first in "rc" else None
+        if after is None or after[:len(found) - 1] != found[1:]:
+            raise Failure("wrong", f"of key {key} there is {found!r:.300}, and its history is {history!r:.300}")
+        return len(found) - 1 == len(after)
+
+    def snapshot_arrived(self):
+        found, _ = self.events()
+        return all([self.follows_snapshot(key, found[key]) for key in self.pending])
+
+    def arrived(self):
+        if self.snapshot_done:
+            came = check_count("changes", self.count(), self.sent)
+        else:
+            came = self.snapshot_arrived()
+        return came and self.mirror() == self.source()
+
+    def count(self):
+        return int(self.query("target", "SELECT count(*) FROM {events}")[0][0])
 
     def source(self):
         return sorted(tuple(map(int, row)) for row in self.query("source", "SELECT k, n, amount FROM accounts"))
@@ -268,16 +291,15 @@ class TableRoute(Route):
         return sorted(tuple(map(int, row)) for row in self.query("target", "SELECT k, n, amount FROM {mirror}"))
 
     def verify(self, program, data):
-        found = collections.defaultdict(list)
-        for number, op, key, n in self.query(
-                "target", f"SELECT id, op, k, n FROM {{events}} WHERE id > {self.verified} ORDER BY id"):
-            change = (op, int(n))
-            self.verified = int(number)
-            if not (self.snapshot_again and op == "r" and change in found[int(key)]):
-                found[int(key)].append(change)
-        compare("changes", found, self.pending)
+        found, self.verified = self.events()
+        if self.snapshot_done:
+            compare("changes", found, self.pending)
+        elif not all([self.follows_snapshot(key, found[key]) for key in self.pending]):
+            raise Failure("lost", "some of the snapshot is not there any more")
         if self.source() != self.mirror():
             raise Failure("wrong", "the mirror is not what the table is")
+        self.sent = self.count()
+        self.snapshot_done = True
         self.pending.clear()
 
 
@@ -313,9 +335,8 @@ class SqliteRoute(TableRoute):
 class PostgresRoute(TableRoute):
     name = "postgres"
     points = TableRoute.points + [("source-batch", 30), ("source-position", 30)]
-    births = [("source-slot", 1), ("source-batch", 3), ("source-snapshot", 1), ("c8", 2), ("sink-rows", 3)]
+    births = [("source-slot", 1), *TableRoute.births, ("source-snapshot", 1)]
     reach_seconds = 6
-    snapshot_again = True
 
     def __init__(self, directory, random, big):
         super().__init__(directory, random)
@@ -355,8 +376,6 @@ class PostgresRoute(TableRoute):
         return [line.split("|") for line in text.splitlines()]
 
     def feed(self):
-        if not self.snapshot_done:
-            return
         text = ""
         for statements in self.transactions():
             text += "BEGIN;\n" + ";\n".join(statements) + ";\nCOMMIT;\n"

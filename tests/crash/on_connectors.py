@@ -23,7 +23,7 @@ from verifier import PATIENCE, Failure
 ROUND = 12  # kills between two times that everything is waited for
 # After an unknown outcome of the target's commit.
 CHAINS = [("sink-commit fails", "sink-commit:~4:error,sink-write:~12:kill"),
-          ("sink-commit fails, then at open", "sink-commit:~4:error,sink-open:4:kill"),
+          ("sink-commit fails, then at open", "sink-commit:~4:error,sink-open:{}:kill"),
           ("the log's commit fails", "log-commit:~6:error,source-open:2:kill"),
           ("the log's commit fails, rewound", "log-commit:~6:error,rewind:1:kill")]
 
@@ -124,7 +124,7 @@ class Campaign:
 
     def births(self):
         """The first starts: triggers, slots and snapshots."""
-        for name, hits in getattr(self.route, "births", [("source-batch", 3), ("source-position", 2), ("sink-rows", 3)]):
+        for name, hits in self.route.births:
             yield f"first start killed at {name}", lambda n=name, h=hits: self.kill_at(f"{n}, first start", f"{n}:~{h}:kill")
         yield "settling", self.settle
 
@@ -141,7 +141,7 @@ class Campaign:
                     yield "killed at any time", self.kill_any_time
                 if number % 5 == 0:
                     chain = self.random.choice(CHAINS)
-                    yield f"killed at {chain}", lambda c=chain: self.kill_at(*c)
+                    yield f"killed at {chain}", lambda c=chain: self.kill_at(c[0], c[1].format(self.route.sinks + 1))
                 if number % 11 == 0:
                     yield "the state was lost", self.lose_state
                 if number % 14 == 0 and hasattr(self.route, "kill_server"):
