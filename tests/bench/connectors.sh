@@ -17,8 +17,9 @@ table=$work/table
 : > "$table"
 ROWS=${ROWS:-500000}
 
-# measured WHAT UNIT FLOOR VALUE [BARE]: a row of the table; FLOOR of memory is its ceiling; - when there is none.
-measured() { printf '%s|%s|%s|%s|%s\n' "$1" "$2" "$3" "$4" "${5:--}" >> "$table"; }
+# measured WHAT UNIT FLOOR VALUE [BARE RATIO]: a row of the table; FLOOR of memory is its ceiling; - when there is none.
+# The ratio is the one that the bench says: the median of its pairs, which a busy machine changes less than the rates.
+measured() { printf '%s|%s|%s|%s|%s|%s\n' "$1" "$2" "$3" "$4" "${5:--}" "${6:-0}" >> "$table"; }
 
 # numbers PATTERN FILE: the numbers of the first line that begins so, those of the name aside.
 numbers() { sed -n "s/^$1//p" "$2" | head -n 1 | grep -oE '[0-9]+(\.[0-9]+)?' | tr '\n' ' '; }
@@ -29,11 +30,11 @@ with_server() { # a bench of its own server, its output shown and kept in $work/
 
 sqlite_part() {
     "$tools/bench_connectors_sqlite" | tee "$work/out" || return
-    local value bare rest
-    read -r value bare rest <<< "$(numbers 'upserts of new rows' "$work/out")"
-    measured "SQLite, upsert, new rows, 1k" rows/s 300000 "$value" "$bare"
-    read -r value bare rest <<< "$(numbers 'upserts of rows that exist' "$work/out")"
-    measured "SQLite, upsert, all rows exist, 1k" rows/s 300000 "$value" "$bare"
+    local value bare ratio rest
+    read -r value bare ratio _ <<< "$(numbers 'upserts of new rows' "$work/out")"
+    measured "SQLite, upsert, new rows, 1k" rows/s 300000 "$value" "$bare" "$ratio"
+    read -r value bare ratio _ <<< "$(numbers 'upserts of rows that exist' "$work/out")"
+    measured "SQLite, upsert, all rows exist, 1k" rows/s 300000 "$value" "$bare" "$ratio"
     "$tools/bench_connectors_sqlite_source" | tee "$work/out" || return
     read -r rest value <<< "$(numbers 'change log' "$work/out")"
     measured "SQLite, change log read" events/s - "${value%% *}"
@@ -41,30 +42,32 @@ sqlite_part() {
 
 postgres_sink_part() {
     with_server "$tools/bench_connectors_postgres_sink" || return
-    local entry name value bare
+    local entry name batch floor value bare percent
     for entry in "upsert, new rows|1000|70000" "upsert, all rows exist|1000|50000" "append|1000|110000" \
         "upsert, new rows|10000|95000" "upsert, all rows exist|10000|70000" "append|10000|-"; do
         IFS='|' read -r name batch floor <<< "$entry"
-        read -r value bare _ <<< "$(numbers "$name  *$batch " "$work/out")"
-        measured "PostgreSQL, $name, $((batch / 1000))k" rows/s "$floor" "$value" "$bare"
+        read -r value bare percent <<< "$(numbers "$name  *$batch " "$work/out")"
+        measured "PostgreSQL, $name, $((batch / 1000))k" rows/s "$floor" "$value" "$bare" "$(calculate 2 "$percent / 100")"
     done
 }
 
 postgres_source_part() {
     with_server "$tools/bench_connectors_postgres_source" || return
-    local value bare
-    read -r value bare _ <<< "$(sed -n 1p "$work/out" | sed 's/.*source//' | grep -oE '[0-9]+(\.[0-9]+)?' | tr '\n' ' ')"
-    measured "PostgreSQL, changes, one big transaction" events/s 90000 "$value" "$bare"
-    read -r value bare _ <<< "$(sed -n 2p "$work/out" | sed 's/.*source//' | grep -oE '[0-9]+(\.[0-9]+)?' | tr '\n' ' ')"
-    measured "PostgreSQL, changes, small transactions" tx/s 18000 "$value" "$bare"
+    local value bare ratio
+    grep -o 'source  *[0-9].*' "$work/out" > "$work/lines" # one of the big transaction, one of the small ones
+    read -r value bare ratio _ <<< "$(numbers source "$work/lines")"
+    measured "PostgreSQL, changes, one big transaction" events/s 90000 "$value" "$bare" "$ratio"
+    sed -i 1d "$work/lines"
+    read -r value bare ratio _ <<< "$(numbers source "$work/lines")"
+    measured "PostgreSQL, changes, small transactions" tx/s 18000 "$value" "$bare" "$ratio"
     measured "PostgreSQL, changes, largest RSS" MB 64 "$(numbers 'largest RSS' "$work/out" | cut -d' ' -f1)"
 }
 
 postgres_poll_part() {
     with_server "$tools/bench_connectors_postgres_poll" || return
-    local value bare
-    read -r value bare _ <<< "$(numbers 'rows polled' "$work/out")"
-    measured "PostgreSQL, rows polled" rows/s 200000 "$value" "$bare"
+    local value bare ratio
+    read -r value bare ratio _ <<< "$(numbers 'rows polled' "$work/out")"
+    measured "PostgreSQL, rows polled" rows/s 200000 "$value" "$bare" "$ratio"
 }
 
 # pipeline WHAT ROWS FLOOR_MB: runs p.lua until the end; rows a second and the largest memory of the process.
@@ -132,11 +135,10 @@ print_table() {
         {
             memory = $2 == "MB"
             below = $3 != "-" && (memory ? $4 > $3 : $4 + 0 < $3 + 0)
-            ratio = $5 != "-" && $5 > 0 ? $4 / $5 : 0
-            slow = ratio > 0 && ratio < 0.85
+            slow = $6 > 0 && $6 < 0.85
             said = (below ? "  MISSED" : "") (slow ? "  below 0.85 of the bare client" : "")
             printf "%-56s %-9s %10s %10s %12s %7s%s\n", $1, $2, ($3 != "-" && memory ? "<= " $3 : $3), $4, $5,
-                (ratio ? sprintf("%.2f", ratio) : "-"), said
+                ($6 > 0 ? $6 : "-"), said
             missed += below || slow
         }
         END { print missed ? missed " missed" : "all floors are reached"; exit missed > 0 }' "$table"
