@@ -22,7 +22,8 @@ UNIT = {
     name: [f"tests/{name}"] for name in (
         "engine_test_commit", "engine_test_restore", "engine_test_restore_verdict", "engine_test_stream_thread",
         "engine_test_worker", "engine_test_timers", "store_test_set", "store_test_table", "store_test_store_model",
-        "engine_test_worker_source", "engine_test_worker_sink", "connectors_test_sqlite_sink", "local_test_local_session", "local_test_local_commit", "kafka_test_kafka_mock")
+        "engine_test_worker_source", "engine_test_worker_sink", "engine_test_sink_task", "connectors_test_sqlite_sink",
+        "local_test_local_session", "local_test_local_commit", "kafka_test_kafka_mock")
 }
 SIMULATION = {"simulation": ["tests/crash_simulation", "800", "1"]}
 # The campaigns: (part of run.sh, environment).
@@ -134,6 +135,10 @@ MUTANTS = [
     ("a refused record is passed before its dead letter is committed", "runtime/engine/worker_task.c",
      "    task->refusal = REFUSAL_TREATED;\n", "    task->refusal = REFUSAL_NONE;\n    sink_task_pass(task->sink);\n",
      ["engine_test_worker_sink"]),
+    ("what a target has after an unknown outcome is written again", "runtime/engine/sink_task.c",
+     "    while (task->done < task->count && task->records[task->done].offset < next) {",
+     "    while (task->done < task->count && task->records[task->done].offset < next - 3) {",
+     ["engine_test_sink_task", "connectors"]),
     ("the target's position moves from anywhere", "connectors/sqlite/sqlite_sink.c",
      "\"AND topic = ?3 AND part = ?4 AND next = ?6\";", "\"AND topic = ?3 AND part = ?4 AND next < ?6 + 1000000\";",
      ["connectors_test_sqlite_sink", "connectors"]),

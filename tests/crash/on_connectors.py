@@ -26,6 +26,11 @@ CHAINS = [("sink-commit fails", "sink-commit:~4:error,sink-write:~12:kill"),
           ("sink-commit fails, then at open", "sink-commit:~4:error,sink-open:{}:kill"),
           ("the log's commit fails", "log-commit:~6:error,source-open:2:kill"),
           ("the log's commit fails, rewound", "log-commit:~6:error,rewind:1:kill")]
+# Faults after which the process goes on, until it is killed some time later.
+FAULTS = [("outcome at the target unknown", "sink-commit:~4:error,sink-commit:~8:error"),
+          ("outcome of a commit unknown", "log-commit:~6:error,log-commit:~12:error"),
+          ("a store's commit fails", "c9:~6:error"),
+          ("slow target and source", "sink-write:~3:sleep=150,source-batch:~3:sleep=100,sink-rows:~5:sleep=100")]
 
 
 class Campaign:
@@ -77,6 +82,16 @@ class Campaign:
             self.route.feed()
             time.sleep(0.01)
         self.process.kill()
+        self.tally.kills[self.name("any time")] += 1
+
+    def inject(self, name, orders):
+        self.start(orders)
+        for _ in range(6):
+            self.route.feed()
+            time.sleep(0.05)
+        time.sleep(self.random.random() * 0.2)
+        self.process.kill()
+        self.tally.faults[self.name(name)] += 1
         self.tally.kills[self.name("any time")] += 1
 
     def lose_state(self):
@@ -142,6 +157,9 @@ class Campaign:
                 if number % 5 == 0:
                     chain = self.random.choice(CHAINS)
                     yield f"killed at {chain}", lambda c=chain: self.kill_at(c[0], c[1].format(self.route.sinks + 1))
+                if number % 6 == 0:
+                    fault = self.random.choice(FAULTS)
+                    yield f"fault {fault}", lambda f=fault: self.inject(*f)
                 if number % 11 == 0:
                     yield "the state was lost", self.lose_state
                 if number % 14 == 0 and hasattr(self.route, "kill_server"):
