@@ -3,6 +3,7 @@ import collections
 import glob
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 
@@ -343,7 +344,16 @@ class PostgresRoute(TableRoute):
         self.big = big  # changes in a large transaction
         self.control = os.path.join(HERE, "..", "support", "postgres.sh")
         self.server = self.path("server")
+        if shutil.which("psql") is None:
+            raise SkipRoute()
         self.url = self.command("start").strip()
+        try:
+            self.make_tables()
+        except Failure:
+            self.close()
+            raise
+
+    def make_tables(self):
         self.run(["CREATE TABLE accounts (k int PRIMARY KEY, n int, amount int)",
                   "ALTER TABLE accounts REPLICA IDENTITY FULL", "CREATE SCHEMA copy",
                   "CREATE TABLE copy.mirror (k int PRIMARY KEY, n int, amount int)",
