@@ -224,7 +224,7 @@ static int refuse_recreated(const struct worker_input *input, int64_t wanted, in
     return err_set(err, ERR_FATAL, ERR_TOPIC,
                    "The target of the sink %s has offset %lld of %s, partition %d, as its position, but the topic ends "
                    "at %lld: it was deleted and made again, and nothing says which of its records the target has. "
-                   "Remove the sink's position from the target, or set it to the first offset that it needs.",
+                   "Say it with: tidemill connect offsets reset, or set, for this sink.",
                    input->task->use->name, (long long)wanted, input->topic, (int)input->partition, (long long)high);
 }
 
