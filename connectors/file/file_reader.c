@@ -5,28 +5,23 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/csv.h"
+#include "base/gunzip.h"
 #include "base/memory.h"
 
 #define READ_SIZE ((size_t)256 * 1024)
-#define GZIP_WINDOW (15 + 16)
 
 struct file_reader {
     int fd;
     char *path;
     uint64_t inode;
-    bool packed;        /* gzip */
-    bool between;       /* gzip: between two members, where the file may end */
-    struct bytes input; /* gzip: bytes not unpacked yet, from input_at */
-    size_t input_at;
-    z_stream stream;
-    struct bytes text; /* unpacked bytes */
-    size_t next;       /* where in it the next row begins */
-    size_t searched;   /* up to here the next row was looked at */
-    bool open;         /* there a quoted field is open */
-    int64_t lines;     /* of the next row that end before `searched` */
+    struct gunzip *gunzip; /* NULL: it is no gzip */
+    struct bytes text;     /* unpacked bytes */
+    size_t next;           /* where in it the next row begins */
+    size_t searched;       /* up to here the next row was looked at */
+    bool open;             /* there a quoted field is open */
+    int64_t lines;         /* of the next row that end before `searched` */
     struct file_reader_place place;
 };
 
@@ -57,42 +52,16 @@ static int damaged(const struct file_reader *reader, const char *reason, struct 
                    (long long)reader->place.line);
 }
 
-static int unpack(struct file_reader *reader, struct err *err)
-{
-    z_stream *stream = &reader->stream;
-    bytes_reserve(&reader->text, READ_SIZE);
-    stream->next_in = reader->input.data + reader->input_at;
-    stream->avail_in = (uInt)(reader->input.size - reader->input_at);
-    stream->next_out = reader->text.data + reader->text.size;
-    stream->avail_out = (uInt)READ_SIZE;
-    int code = inflate(stream, Z_NO_FLUSH);
-    reader->input_at = reader->input.size - stream->avail_in;
-    reader->text.size += READ_SIZE - stream->avail_out;
-    reader->between = code == Z_STREAM_END;
-    bool good = code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR;
-    return good ? 1 : damaged(reader, "gzip finds an error", err);
-}
-
-/* A file may have several members, as `cat a.gz b.gz` makes it; zeros behind the last are padding. */
 static int read_packed(struct file_reader *reader, struct err *err)
 {
-    bool full = reader->stream.avail_out == 0 && !reader->between;
-    if (reader->input_at == reader->input.size && !full) {
-        bytes_clear(&reader->input);
-        reader->input_at = 0;
-        int more = read_some(reader, &reader->input, err);
+    if (gunzip_hungry(reader->gunzip)) {
+        int more = read_some(reader, gunzip_input(reader->gunzip), err);
         if (more <= 0) {
-            return more == 0 && !reader->between ? damaged(reader, "it ends in the middle", err) : more;
+            bool early = more == 0 && !gunzip_between(reader->gunzip);
+            return early ? damaged(reader, "it ends in the middle", err) : more;
         }
     }
-    if (reader->between && reader->input.data[reader->input_at] == 0) {
-        reader->input_at++;
-        return 1;
-    }
-    if (reader->between) {
-        inflateReset(&reader->stream);
-    }
-    return unpack(reader, err);
+    return gunzip_some(reader->gunzip, &reader->text) ? 1 : damaged(reader, "gzip finds an error", err);
 }
 
 /* More text behind what there is; the rows given before are dropped first. 0: the file's end. */
@@ -105,17 +74,16 @@ static int fill(struct file_reader *reader, struct err *err)
         reader->searched -= reader->next;
         reader->next = 0;
     }
-    return reader->packed ? read_packed(reader, err) : read_some(reader, text, err);
+    return reader->gunzip ? read_packed(reader, err) : read_some(reader, text, err);
 }
 
 /* Looks at the first bytes: gzip, and whether the text begins with a byte order mark. */
 static int recognize(struct file_reader *reader, struct err *err)
 {
     unsigned char head[2];
-    reader->packed = pread(reader->fd, head, 2, 0) == 2 && head[0] == 0x1f && head[1] == 0x8b;
-    reader->stream.avail_out = 1;
-    if (reader->packed && inflateInit2(&reader->stream, GZIP_WINDOW) != Z_OK) {
-        reader->packed = false;
+    bool packed = pread(reader->fd, head, 2, 0) == 2 && gunzip_recognizes(head, 2);
+    reader->gunzip = packed ? gunzip_open() : NULL;
+    if (packed && !reader->gunzip) {
         return err_set(err, ERR_FATAL, ERR_INTERNAL, "zlib can't be used to read %s.", reader->path);
     }
     int more = 1;
@@ -157,11 +125,8 @@ void file_reader_close(struct file_reader *reader)
     if (reader == NULL) {
         return;
     }
-    if (reader->packed) {
-        inflateEnd(&reader->stream);
-    }
+    gunzip_close(reader->gunzip);
     close(reader->fd);
-    bytes_free(&reader->input);
     bytes_free(&reader->text);
     free(reader->path);
     free(reader);
@@ -170,7 +135,7 @@ void file_reader_close(struct file_reader *reader)
 int64_t file_reader_size(const struct file_reader *reader)
 {
     struct stat status;
-    return !reader->packed && fstat(reader->fd, &status) == 0 ? (int64_t)status.st_size : 0;
+    return !reader->gunzip && fstat(reader->fd, &status) == 0 ? (int64_t)status.st_size : 0;
 }
 
 static int too_short(const struct file_reader *reader, struct file_reader_place place, struct err *err)
@@ -218,7 +183,7 @@ static int skip_packed(struct file_reader *reader, struct file_reader_place plac
 int file_reader_skip(struct file_reader *reader, struct file_reader_place place, struct err *err)
 {
     if (place.offset > reader->place.offset) {
-        int result = reader->packed ? skip_packed(reader, place, err) : skip_plain(reader, place, err);
+        int result = reader->gunzip != NULL ? skip_packed(reader, place, err) : skip_plain(reader, place, err);
         if (result != 0) {
             return -1;
         }
@@ -295,14 +260,14 @@ uint64_t file_reader_inode(const struct file_reader *reader)
 
 bool file_reader_packed(const struct file_reader *reader)
 {
-    return reader->packed;
+    return reader->gunzip != NULL;
 }
 
 bool file_reader_cut(const struct file_reader *reader)
 {
     struct stat status;
     int64_t read_to = reader->place.offset + (int64_t)(reader->text.size - reader->next);
-    return !reader->packed && fstat(reader->fd, &status) == 0 && status.st_size < read_to;
+    return !reader->gunzip && fstat(reader->fd, &status) == 0 && status.st_size < read_to;
 }
 
 int64_t file_reader_changed(const struct file_reader *reader)

@@ -18,7 +18,7 @@ home 'lua\.h|lauxlib\.h|lualib\.h' '^(scripts|operators|tests/)'
 home 'microhttpd\.h' '^runtime/http'
 home 'libpq-fe\.h' '^connectors/postgres'
 home 'mysql\.h|mariadb/.*' '^connectors/mariadb'
-home 'zlib\.h' '^(runtime/cli/input|connectors/file|tests/)'
+home 'zlib\.h' '^(runtime/base/gunzip|tests/)'
 home 'check\.h' '^tests/'
 home 'ck_[a-z]+\.h' '^runtime/|^tests/'
 exit $failed
