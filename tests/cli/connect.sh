@@ -295,7 +295,6 @@ END
         rounds=$((rounds + 1))
         [ $rounds -lt 5 ]
     done
-    sql "CREATE PUBLICATION shop FOR TABLE orders"
     status 0 tm run c.lua --until-end --log-level warn
     same '{"id":1,"total":"10.50"}' "$(tm consume out --format value)"
 }
