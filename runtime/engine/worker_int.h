@@ -34,6 +34,8 @@ struct worker_task {
     bool moved;                      /* it is not committed yet */
 
     struct sink_task *sink;
+    bool opened;          /* the target has said what it has */
+    bool begun;           /* and the group has an offset: only then the target may get one */
     bool placed;          /* reading has been compared with what the target needs */
     int64_t acknowledged; /* as of the last look */
     enum refusal refusal;

@@ -228,11 +228,23 @@ static int refuse_recreated(const struct worker_input *input, int64_t wanted, in
                    input->task->use->name, (long long)wanted, input->topic, (int)input->partition, (long long)high);
 }
 
+static int refuse_unknown(const struct worker_input *input, int64_t wanted, struct err *err)
+{
+    return err_set(err, ERR_FATAL, ERR_TOPIC,
+                   "The target of the sink %s has offset %lld of %s, partition %d, as its position, but the group has "
+                   "none: the app was reset, or the topic was deleted and made again, and nothing says which of its "
+                   "records the target has. Say it with: tidemill connect offsets reset, or set, for this sink.",
+                   input->task->use->name, (long long)wanted, input->topic, (int)input->partition);
+}
+
 /* A target that was put back to an earlier state needs records which the topic may not have any more; one whose topic
  * was made again would pass over records that it never had. */
 static int check_wanted(struct worker *worker, const struct worker_input *input, int64_t wanted, struct err *err)
 {
     int64_t low, high;
+    if (input->committed == OFFSET_NONE && wanted > 0) {
+        return refuse_unknown(input, wanted, err);
+    }
     if (wanted == input->position) {
         return 0;
     }
@@ -284,6 +296,13 @@ static void note_acknowledged(struct worker *worker, struct worker_task *task, c
     worker->dirty = worker->dirty || offset > input->committed;
 }
 
+/* A target must not have a position where the group has none: that is how a topic that was made again is told. */
+static void begin_sink(struct worker *worker, struct worker_task *task, const struct worker_input *input)
+{
+    task->begun = task->opened && input->committed != OFFSET_NONE;
+    worker->dirty = worker->dirty || (task->opened && !task->begun);
+}
+
 static int look_at_sink(struct worker *worker, struct worker_task *task, struct worker_input *input, struct err *err)
 {
     int64_t offset;
@@ -298,12 +317,15 @@ static int look_at_sink(struct worker *worker, struct worker_task *task, struct 
         *err = task->reason;
         return -1;
     case SINK_OPENED:
+        task->opened = true;
+        break;
     case SINK_NOTHING:
         break;
     }
     if (place_input(worker, task, input, err)) {
         return -1;
     }
+    begin_sink(worker, task, input);
     if (task->refusal == REFUSAL_FOUND && treat_refused(worker, task, err)) {
         return -1;
     }
@@ -328,8 +350,8 @@ int worker_tasks_look(struct worker *worker, bool *room, struct err *err)
 bool worker_tasks_have_room(const struct worker *worker)
 {
     for (size_t i = 0; i < worker->task_count; i++) {
-        struct sink_task *sink = worker->tasks[i].sink;
-        if (sink && !sink_task_room(sink)) {
+        const struct worker_task *task = &worker->tasks[i];
+        if (task->sink && (!task->begun || !sink_task_room(task->sink))) {
             return false;
         }
     }
@@ -392,7 +414,7 @@ int64_t worker_task_next_offset(const struct worker *worker, const struct worker
         return source_offset(worker, input);
     }
     int64_t offset = input->task->acknowledged < input->position ? input->task->acknowledged : input->position;
-    int64_t known = input->committed >= 0 ? input->committed : input->first;
+    int64_t known = input->committed >= 0 ? input->committed : 0;
     return offset > known ? offset : known;
 }
 

@@ -173,6 +173,12 @@ static void begin(int64_t records)
     scene_open_thread();
 }
 
+static void put_group(int64_t offset)
+{
+    struct position position = {"in", 0, offset, NULL};
+    ck_assert_int_eq(scene.original->set_group_positions(scene.transport, "app", &position, 1, &scene.err), 0);
+}
+
 static void expect_behind(void)
 {
     int64_t committed = scene_committed("in", 0, NULL, 0);
@@ -235,8 +241,37 @@ START_TEST(a_target_that_is_ahead_is_not_written_again)
     scene_close_thread();
     memset(target.got, 0, sizeof(target.got));
     move_target(700);
+    put_group(0);
     scene_open_thread();
     finish(700, 1000);
+}
+END_TEST
+
+/* The topic was made again, and is as long already as the target's position: nothing but the group can tell. */
+START_TEST(a_target_with_a_position_where_the_group_has_none_is_refused)
+{
+    begin(1000);
+    scene_close_thread();
+    move_target(700);
+    put_group(OFFSET_NONE);
+    scene_open_thread();
+    task_run_to_failure();
+    ck_assert_int_eq(scene.err.class, ERR_FATAL);
+    ck_assert_msg(strstr(scene.err.text, "the group has none"), "%s", scene.err.text);
+    scene_close();
+}
+END_TEST
+
+static void expect_group_first(void)
+{
+    ck_assert(target_next() == CONNECTOR_NO_OFFSET || scene_committed("in", 0, NULL, 0) >= 0);
+}
+
+START_TEST(the_group_has_a_position_before_the_target_gets_one)
+{
+    begin(1000);
+    task_settle(expect_group_first);
+    finish(0, 1000);
 }
 END_TEST
 
@@ -487,7 +522,8 @@ START_TEST(the_dead_letter_is_committed_before_the_target_passes)
 END_TEST
 
 UNIT_MAIN("worker_sink", the_group_follows_what_the_target_has, every_failure_of_the_transport_leaves_each_record_once,
-          a_target_that_is_ahead_is_not_written_again, a_target_that_is_behind_gets_what_it_lacks,
+          a_target_that_is_ahead_is_not_written_again, a_target_with_a_position_where_the_group_has_none_is_refused,
+          the_group_has_a_position_before_the_target_gets_one, a_target_that_is_behind_gets_what_it_lacks,
           a_seek_that_fails_is_tried_again, a_rebalance_while_the_target_is_behind_loses_nothing,
           an_abort_while_the_target_is_behind_loses_nothing, a_topic_that_was_made_again_is_refused,
           a_slow_target_holds_back_the_input, large_records_hold_back_the_input_earlier,
