@@ -2,7 +2,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: all packages test-packages demo test crash mutants bench lint fuzz docs format install clean help
+.PHONY: all packages test-packages demo-packages demo demo-shop test crash mutants bench bench-connectors lint fuzz docs format install clean help
 
 all: $(BUILD)/build.ninja ## build build/tidemill
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tidemill
@@ -21,13 +21,20 @@ test-packages: ## install the packages that the tests need too
 demo: packages all ## all departures from New York in 2013 through examples/flights; RESET=1 starts over
 	@examples/flights/demo.sh $(BUILD)/tidemill $(if $(RESET),--reset)
 
+demo-shop: demo-packages all ## changes of a shop's tables in PostgreSQL through examples/shop-cdc, into a report
+	@examples/shop-cdc/demo.sh $(BUILD)/tidemill
+
+demo-packages:
+	@tests/support/packages.sh install build postgres
+
 test: test-packages ## every test; SUITES="unit cli" runs some
 	@BUILD=$(BUILD) JOBS=$(JOBS) tests/run.sh $(SUITES)
 
-crash: test-packages ## the crash campaigns, long: RUNS=100000 KILLS=3000 FAULTS=1000 SEED=1; PARTS="simulation embedded kafka"
+crash: test-packages ## the crash campaigns, long: RUNS=100000 KILLS=3000 CONNECTOR_KILLS=1000 FAULTS=1000 SEED=1; PARTS="simulation embedded connectors kafka"
 	@cmake -S . -B $(BUILD)-crash -G Ninja -DCMAKE_BUILD_TYPE=Release -DTIDEMILL_FAILPOINTS=ON > /dev/null
 	@cmake --build $(BUILD)-crash --parallel $(JOBS) --target tidemill crash_simulation
 	@RUNS=$(or $(RUNS),100000) KILLS=$(or $(KILLS),3000) FAULTS=$(or $(FAULTS),1000) SEED=$(SEED) ONLY=$(ONLY) \
+	    CONNECTOR_KILLS=$(or $(CONNECTOR_KILLS),1000) BIG=$(or $(BIG),300000) \
 	    VENV=$(BUILD) JOBS=$(JOBS) tests/crash/run.sh $(BUILD)-crash $(PARTS)
 
 mutants: test-packages ## built-in bugs, each of which the tests must catch
@@ -35,6 +42,10 @@ mutants: test-packages ## built-in bugs, each of which the tests must catch
 
 bench: test-packages ## what things cost, each beside a bare reference loop of the same run
 	@BUILD=$(BUILD) JOBS=$(JOBS) tests/bench/run.sh
+
+bench-connectors: test-packages all ## what connectors cost, on real servers, with their floors; PARTS="sqlite pipelines" runs some
+	@cmake --build $(BUILD) --parallel $(JOBS) > /dev/null
+	@tests/bench/connectors.sh $(BUILD)/tidemill $(PARTS)
 
 lint: ## arrows between folders, homes of libraries, sizes, format, stale reference pages
 	@tests/lint/run.sh $(BUILD)/tidemill

@@ -7,7 +7,8 @@
 
 #include "scripts/operator.h"
 
-extern const struct operator operator_source, operator_table_source;
+extern const struct operator operator_source, operator_table_source, operator_connector_source;
+extern const struct operator operator_connector_sink, operator_unwrap;
 extern const struct operator operator_filter, operator_filter_not;
 extern const struct operator operator_map, operator_map_values, operator_flat_map, operator_flat_map_values;
 extern const struct operator operator_select_key, operator_group_by;

@@ -112,3 +112,11 @@ const struct operator operator_source = {
             "timestamp = function(key, value, rec) gives event time in milliseconds (negative: the record is dropped).",
     .create = source_create,
 };
+
+const struct operator operator_connector_source = {
+    .op = {"connector_source", NULL, source_process, NULL, source_close},
+    .usage = "app:source(name, tm.connect.KIND { ... } [, { timestamp, on_error }])",
+    .text = "A stream of what a connector brings in: rows, changes, lines. Where reading stands is committed together "
+            "with what the records lead to.",
+    .create = source_create,
+};

@@ -10,8 +10,7 @@
 
 /* ---- settings ---- */
 
-/* A setting as the text that the option table parses: whole numbers without a point. [-0, +1, e] */
-static const char *push_setting(lua_State *L, int index, const char *name)
+const char *bind_app_push_setting(lua_State *L, int index, const char *method, const char *name)
 {
     switch (lua_type(L, index)) {
     case LUA_TSTRING:
@@ -28,7 +27,7 @@ static const char *push_setting(lua_State *L, int index, const char *name)
         }
         break;
     default:
-        luaL_error(L, "tm.app: the setting %s can't be a %s", name, luaL_typename(L, index));
+        luaL_error(L, "%s: the setting %s can't be a %s", method, name, luaL_typename(L, index));
     }
     return lua_tostring(L, -1);
 }
@@ -50,7 +49,7 @@ static void set_properties(lua_State *L, int table)
             luaL_error(L, "tm.app: kafka has properties by name, not a list");
         }
         const char *property = lua_tostring(L, -2);
-        const char *value = push_setting(L, lua_gettop(L), property);
+        const char *value = bind_app_push_setting(L, lua_gettop(L), "tm.app", property);
         set_option(L, "kafka", lua_pushfstring(L, "%s=%s", property, value));
         lua_pop(L, 3);
     }
@@ -68,7 +67,7 @@ static void set_each(lua_State *L, int table)
         if (strcmp(name, "kafka") == 0 && lua_istable(L, value)) {
             set_properties(L, value);
         } else {
-            set_option(L, name, push_setting(L, value, name));
+            set_option(L, name, bind_app_push_setting(L, value, "tm.app", name));
         }
         lua_settop(L, value - 1);
     }

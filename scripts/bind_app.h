@@ -10,6 +10,9 @@
 /* Adds app, app_id, duration, nearest, env, phase, fail, codecs, codec, null, tombstone, copy and list to the table on
  * top of the stack. [-0, +0, e] */
 void bind_app_install(lua_State *L);
+/* A value as the text that an option table parses: whole numbers without a point. `method` and `name` are for messages.
+ * [-0, +1, e] */
+const char *bind_app_push_setting(lua_State *L, int index, const char *method, const char *name);
 /* Milliseconds of a duration, "5s" or 5000, from 0. [-0, +0, e] */
 int64_t bind_app_duration(lua_State *L, int index);
 

@@ -1,7 +1,6 @@
 #include "scripts/bind_test.h"
 
 #include <inttypes.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 #include "engine/store_form.h"
 #include "scripts/codec_windowed.h"
 #include "scripts/program.h"
+#include "scripts/test_topics.h"
 #include "scripts/view.h"
 #include "test_lua.h"
 
@@ -110,7 +110,7 @@ static int open_driver(struct host *host, const struct bind_test *tests, struct 
                        int32_t partitions, struct err *err)
 {
     uint64_t before = limits_pause(&host->limits);
-    int result = program_open(path, tests->operators, &test->program, err);
+    int result = program_open(path, tests->operators, tests->connectors, &test->program, err);
     if (result == 0) {
         program_cover(test->program, tests->coverage);
         struct driver_config config = {.program = test->program, .stores = tests->stores, .partitions = partitions};
@@ -177,7 +177,7 @@ static int core_topology(lua_State *L)
     struct bytes text = {0};
     struct err err;
     uint64_t before = limits_pause(&host_of(L)->limits);
-    int result = program_open(path, tests_of(L)->operators, &program, &err);
+    int result = program_open(path, tests_of(L)->operators, tests_of(L)->connectors, &program, &err);
     if (result == 0) {
         result = describe(program, &text, &err);
         program_close(program);
@@ -196,91 +196,6 @@ static int core_seed(lua_State *L)
 {
     lua_pushinteger(L, tests_of(L)->seed);
     return 1;
-}
-
-/* ---- codecs of topics and stores ---- */
-
-struct codecs {
-    const struct codec *key;
-    const struct codec *value;
-};
-
-/* What the script's options of that node say, else the defaults. */
-static struct codecs codecs_of_node(struct driver *driver, const struct node *node)
-{
-    struct codecs codecs = {&codec_string, &codec_json};
-    const struct host *host = (const struct host *)driver_instance(driver, -1);
-    if (node != NULL && (size_t)node->id < host->node_count) {
-        const struct host_node *known = &host->nodes[node->id];
-        codecs.key = known->key_codec != NULL ? known->key_codec : codecs.key;
-        codecs.value = known->value_codec != NULL ? known->value_codec : codecs.value;
-    }
-    return codecs;
-}
-
-static bool topic_matches(const struct graph_topic *topic, const char *name)
-{
-    if (!topic->pattern) {
-        return strcmp(topic->name, name) == 0;
-    }
-    regex_t pattern;
-    if (regcomp(&pattern, topic->name, REG_EXTENDED | REG_NOSUB) != 0) {
-        return false;
-    }
-    bool matches = regexec(&pattern, name, 0, NULL, 0) == 0;
-    regfree(&pattern);
-    return matches;
-}
-
-static const struct node *find_reader(const struct graph *graph, const char *topic)
-{
-    for (int i = 0; i < graph_topic_count(graph); i++) {
-        const struct graph_topic *use = graph_topic(graph, i);
-        if ((use->role == TOPIC_INPUT || use->role == TOPIC_GLOBAL) && topic_matches(use, topic)) {
-            return use->node;
-        }
-    }
-    return NULL;
-}
-
-static bool names_topic(const struct graph *graph, const struct node *node)
-{
-    for (int i = 0; i < graph_topic_count(graph); i++) {
-        const struct graph_topic *use = graph_topic(graph, i);
-        if (use->node == node && use->role == TOPIC_OUTPUT) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The node that names the topic, else the first one that chooses topics with a function. */
-static const struct node *find_writer(const struct graph *graph, const char *topic)
-{
-    for (int i = 0; i < graph_topic_count(graph); i++) {
-        const struct graph_topic *use = graph_topic(graph, i);
-        if (use->role == TOPIC_OUTPUT && topic_matches(use, topic)) {
-            return use->node;
-        }
-    }
-    for (int id = 0; id < graph_node_count(graph); id++) {
-        const struct node *node = graph_node(graph, id);
-        if (node->role == NODE_SINK && !names_topic(graph, node)) {
-            return node;
-        }
-    }
-    return NULL;
-}
-
-static const struct graph_store *find_store(const struct graph *graph, const char *name)
-{
-    for (int i = 0; i < graph_store_count(graph); i++) {
-        const struct graph_store *store = graph_store(graph, i);
-        if (strcmp(store->spec.name, name) == 0) {
-            return store;
-        }
-    }
-    return NULL;
 }
 
 /* Pushes a plain value. Bytes that the codec can't read (a dead letter holds what came in) are pushed as a string. */
@@ -347,38 +262,44 @@ static struct headers take_headers(lua_State *L, int options)
     return headers;
 }
 
-static void check_options(lua_State *L, int options)
+static void check_options(lua_State *L, int options, bool source)
 {
     luaL_checktype(L, options, LUA_TTABLE);
     lua_pushnil(L);
     while (lua_next(L, options)) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-        if (strcmp(name, "at") != 0 && strcmp(name, "headers") != 0) {
-            luaL_error(L, "send has no option %s; it has at and headers", luaL_tolstring(L, -2, NULL));
+        if (strcmp(name, "at") != 0 && strcmp(name, "headers") != 0 && !(source && strcmp(name, "topic") == 0)) {
+            luaL_error(L, "send has no option %s; it has at and headers, and topic for a source",
+                       luaL_tolstring(L, -2, NULL));
         }
         lua_pop(L, 1);
     }
 }
 
-/* d:send(topic, key, value [, { at, headers }]); without `at` the record has the time of the driver's clock. */
+/* d:send(topic or source, key, value [, { at, headers, topic }]); without `at` the record has the time of the driver's
+ * clock. `topic` is of a record of a source what callbacks see as rec.topic; its name when not given. */
 static int driver_method_send(lua_State *L)
 {
     struct test_driver *test = driver_argument(L);
-    const char *topic = luaL_checkstring(L, 2);
+    const char *name = luaL_checkstring(L, 2);
+    const char *topic = name;
     lua_settop(L, 5);
-    struct codecs codecs = codecs_of_node(test->driver, find_reader(driver_graph(test->driver), topic));
+    struct test_codecs codecs =
+        test_topics_codecs(test->driver, test_topics_reader(driver_graph(test->driver), &topic));
     struct record record = {.topic = topic, .timestamp = test->now, .offset = -1};
     record.key = encode(L, codecs.key, 3);
     record.value = encode(L, codecs.value, 4);
     if (!lua_isnil(L, 5)) {
-        check_options(L, 5);
+        check_options(L, 5, topic != name);
+        lua_getfield(L, 5, "topic"); /* stays on the stack */
+        name = luaL_optstring(L, -1, name);
         lua_getfield(L, 5, "at");
         record.timestamp = luaL_optinteger(L, -1, test->now);
         record.headers = take_headers(L, 5);
     }
     struct err err;
     uint64_t before = limits_pause(&host_of(L)->limits);
-    int result = driver_send(test->driver, &record, &err);
+    int result = driver_send_from(test->driver, &record, name, &err);
     limits_restore(&host_of(L)->limits, before);
     return result == 0 ? 0 : raise_err(L, &err);
 }
@@ -445,7 +366,8 @@ static void push_headers(lua_State *L, const struct headers *headers)
 
 static void push_record(lua_State *L, struct driver *driver, const struct record *record, bool with_topic)
 {
-    struct codecs codecs = codecs_of_node(driver, find_writer(driver_graph(driver), record->topic));
+    const char *topic = record->topic;
+    struct test_codecs codecs = test_topics_codecs(driver, test_topics_writer(driver_graph(driver), &topic));
     lua_createtable(L, 0, 5);
     push_decoded(L, codecs.key, record->key);
     lua_setfield(L, -2, "key");
@@ -467,6 +389,9 @@ static int driver_method_records(lua_State *L)
     struct driver *driver = driver_argument(L)->driver;
     const char *topic = luaL_optstring(L, 2, NULL);
     struct record record;
+    if (topic != NULL) {
+        test_topics_writer(driver_graph(driver), &topic);
+    }
     lua_newtable(L);
     for (lua_Integer i = 1; topic != NULL ? driver_take_from(driver, topic, &record) : driver_take(driver, &record);
          i++) {
@@ -481,7 +406,7 @@ static int driver_method_values(lua_State *L)
 {
     struct driver *driver = driver_argument(L)->driver;
     const char *topic = luaL_checkstring(L, 2);
-    struct codecs codecs = codecs_of_node(driver, find_writer(driver_graph(driver), topic));
+    struct test_codecs codecs = test_topics_codecs(driver, test_topics_writer(driver_graph(driver), &topic));
     struct record record;
     lua_newtable(L);
     for (lua_Integer i = 1; driver_take_from(driver, topic, &record); i++) {
@@ -520,7 +445,7 @@ static int driver_method_store(lua_State *L)
     struct test_driver *test = driver_argument(L);
     const char *name = luaL_checkstring(L, 2);
     int32_t partition = (int32_t)luaL_optinteger(L, 3, 0);
-    if (find_store(driver_graph(test->driver), name) == NULL) {
+    if (test_topics_store(driver_graph(test->driver), name) == NULL) {
         return luaL_error(L, "the pipeline has no store \"%s\"", name);
     }
     struct test_store *store = lua_newuserdatauv(L, sizeof *store, 1);
@@ -535,7 +460,7 @@ static int driver_method_store(lua_State *L)
 struct store_access {
     const struct store_driver *driver;
     struct store *store;
-    struct codecs codecs;
+    struct test_codecs codecs;
     const struct store_spec *spec;
 };
 
@@ -545,11 +470,11 @@ static struct store_access access_argument(lua_State *L)
     struct driver *driver = driver_of(L, test->test);
     lua_getiuservalue(L, 1, 1);
     const char *name = lua_tostring(L, -1);
-    const struct graph_store *known = find_store(driver_graph(driver), name);
+    const struct graph_store *known = test_topics_store(driver_graph(driver), name);
     struct store_access access = {
         .driver = driver_store_driver(driver),
         .store = driver_store(driver, name, test->partition),
-        .codecs = codecs_of_node(driver, known->owner),
+        .codecs = test_topics_codecs(driver, known->owner),
         .spec = &known->spec,
     };
     if (access.store == NULL) {

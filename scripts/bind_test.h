@@ -13,6 +13,7 @@ struct test_driver;
 
 struct bind_test {
     const struct operator_table *operators;
+    const struct connector_table *connectors;
     const struct store_driver *stores;
     struct coverage *coverage; /* of the pipelines' lines; NULL: not counted */
     int64_t seed;              /* of t.for_all */

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "scripts/bind_app.h"
+#include "scripts/bind_connector.h"
 #include "scripts/bind_log.h"
 #include "scripts/codec_windowed.h"
 #include "scripts/dsl.h"
@@ -277,7 +278,7 @@ static int64_t time_field(lua_State *L, const char *field)
     return integer_field(L, 2, field, 0, 0);
 }
 
-/* store(id, { name, kind, changelog, by_key, headers, ttl_ms, segment_ms, retention_ms }) */
+/* store(id, { name, kind, changelog, positions, by_key, headers, ttl_ms, segment_ms, retention_ms }) */
 static int core_store(lua_State *L)
 {
     static const char *const kinds[] = {
@@ -292,6 +293,7 @@ static int core_store(lua_State *L)
                               .kind = kind ? (enum store_kind)CHOICE(L, "the kind of a store", kind, kinds)
                                            : STORE_KEY_VALUE,
                               .changelog = flag_field(L, 2, "changelog"),
+                              .positions = flag_field(L, 2, "positions"),
                               .by_key = flag_field(L, 2, "by_key"),
                               .headers = flag_field(L, 2, "headers"),
                               .ttl_ms = time_field(L, "ttl_ms"),
@@ -343,6 +345,7 @@ void bind_topology_open(lua_State *L)
 {
     luaL_newlib(L, functions);
     bind_app_install(L);
+    bind_connector_install(L);
     bind_log_install(L);
     codec_windowed_install(L);
     dsl_run(L);

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "dsl_checks_lua.h"
+#include "dsl_connectors_lua.h"
 #include "dsl_global_tables_lua.h"
 #include "dsl_foreign_key_lua.h"
 #include "dsl_grouping_lua.h"
@@ -37,6 +38,7 @@ static const struct {
     {dsl_windows_lua, sizeof(dsl_windows_lua)},
     {dsl_global_tables_lua, sizeof(dsl_global_tables_lua)},
     {dsl_processors_lua, sizeof(dsl_processors_lua)},
+    {dsl_connectors_lua, sizeof(dsl_connectors_lua)},
     {dsl_module_lua, sizeof(dsl_module_lua)}, /* the last */
 };
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "scripts/bind_connector.h"
 #include "scripts/coverage.h"
 #include "scripts/rec.h"
 #include "scripts/sandbox.h"
@@ -41,6 +42,7 @@ static struct host *make(const struct host_config *config)
 {
     struct host *host = memory_alloc(sizeof(*host));
     host->operators = config->operators;
+    host->connectors = config->connectors;
     host->script = config->script;
     host->test_module = config->test_module;
     host->clock = &system_clock;
@@ -84,6 +86,7 @@ void host_close(struct host *host)
     }
     limits_close(&host->limits);
     lua_close(host->L);
+    bind_connector_free(host);
     pool_free(&host->pool);
     bytes_free(&host->scratch);
     arena_free(&host->texts);

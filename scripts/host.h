@@ -15,6 +15,8 @@
 #include "scripts/pool.h"
 
 struct operator_table;
+struct connector_table;
+struct connector_use;
 struct json_members;
 struct coverage;
 
@@ -31,11 +33,13 @@ struct host_node {
 struct host {
     lua_State *L; /* the main coroutine */
     const struct operator_table *operators;
-    struct graph *graph;                 /* being built, then the instance's; NULL before tm.app */
-    struct worker *worker;               /* NULL until bound */
-    struct app_settings *settings;       /* NULL for a host that builds nothing */
-    const struct option_list *overrides; /* "name=value" each, stronger than the script's settings; may be NULL */
-    const char *script;                  /* path of the script */
+    const struct connector_table *connectors; /* NULL: there are none */
+    struct program *program;                  /* that the script is run for; NULL: none */
+    struct graph *graph;                      /* being built, then the instance's; NULL before tm.app */
+    struct worker *worker;                    /* NULL until bound */
+    struct app_settings *settings;            /* NULL for a host that builds nothing */
+    const struct option_list *overrides;      /* "name=value" each, stronger than the script's settings; may be NULL */
+    const char *script;                       /* path of the script */
     enum host_phase phase;
     uint64_t epoch;       /* of views: one more after each record; an older view is stale */
     struct bytes scratch; /* for encoding; content ends with the next encode */
@@ -54,6 +58,10 @@ struct host {
     struct host_node *nodes; /* one per node of the graph */
     size_t node_count;
     size_t node_capacity;
+
+    struct connector_use **uses; /* connectors of the script, in the order of their making */
+    size_t use_count;
+    size_t use_capacity;
 
     /* call.c: the error on its way to the entry */
     struct node *node;           /* whose code runs; NULL: none */
@@ -75,10 +83,11 @@ static inline struct host *host_of(lua_State *L)
 struct host_config {
     const char *script; /* borrowed for the host's life */
     const struct operator_table *operators;
-    size_t memory_limit;       /* bytes; 0: none */
-    int64_t callback_ms;       /* longest run of one callback (limits.h); 0: no limit */
-    lua_CFunction test_module; /* pushes the module tidemill.test; NULL: it is not there */
-    struct coverage *coverage; /* NULL: lines are not counted */
+    const struct connector_table *connectors; /* NULL: there are none */
+    size_t memory_limit;                      /* bytes; 0: none */
+    int64_t callback_ms;                      /* longest run of one callback (limits.h); 0: no limit */
+    lua_CFunction test_module;                /* pushes the module tidemill.test; NULL: it is not there */
+    struct coverage *coverage;                /* NULL: lines are not counted */
 };
 
 /* A state with the libraries of the allow-list, `require`, codecs and views, in phase HOST_BUILDING. */

@@ -12,6 +12,7 @@ struct script_program {
     struct program base;
     char *script;
     const struct operator_table *operators;
+    const struct connector_table *connectors;
     struct option_list overrides; /* "name=value" each */
     struct coverage *coverage;    /* NULL: none */
 };
@@ -108,6 +109,7 @@ static int load(struct program *base, struct instance **instance, struct err *er
     struct app_settings *settings = make_settings(&program->overrides);
     struct host_config config = {.script = program->script,
                                  .operators = program->operators,
+                                 .connectors = program->connectors,
                                  .memory_limit = (size_t)settings->lua_memory,
                                  .callback_ms = settings->callback_ms,
                                  .coverage = program->coverage};
@@ -118,6 +120,7 @@ static int load(struct program *base, struct instance **instance, struct err *er
         free_settings(settings);
         return -1;
     }
+    host->program = base;
     host->settings = settings;
     host->overrides = &program->overrides;
     if (build(host, err)) {
@@ -379,7 +382,8 @@ static const struct program_class script_class = {
     .unload = unload,
 };
 
-int program_open(const char *script, const struct operator_table *operators, struct program **result, struct err *err)
+int program_open(const char *script, const struct operator_table *operators, const struct connector_table *connectors,
+                 struct program **result, struct err *err)
 {
     if (script[0] == '\0') {
         return err_set(err, ERR_FATAL, ERR_USAGE, "The name of the script is empty; name a file.");
@@ -388,6 +392,7 @@ int program_open(const char *script, const struct operator_table *operators, str
     program->base.class = &script_class;
     program->script = memory_copy_text(script);
     program->operators = operators;
+    program->connectors = connectors;
     *result = &program->base;
     return 0;
 }

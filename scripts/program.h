@@ -6,10 +6,12 @@
 #ifndef TIDEMILL_SCRIPTS_PROGRAM_H
 #define TIDEMILL_SCRIPTS_PROGRAM_H
 
+#include "engine/connector.h"
 #include "scripts/operator.h"
 
-/* The file is read with each load, not here. */
-int program_open(const char *script, const struct operator_table *operators, struct program **program, struct err *err);
+/* The file is read with each load, not here. `connectors` NULL: the script can use none. */
+int program_open(const char *script, const struct operator_table *operators, const struct connector_table *connectors,
+                 struct program **program, struct err *err);
 void program_close(struct program *program);
 
 /* Counts the lines that run in every load from now on; `coverage` outlives the program. */

@@ -122,11 +122,17 @@ int test_run_file(const struct test_config *config, struct test_report *report, 
 {
     struct host_config host_config = {.script = config->file,
                                       .operators = config->operators,
+                                      .connectors = config->connectors,
                                       .memory_limit = MEMORY_LIMIT,
                                       .callback_ms = TEST_LIMIT_MS,
                                       .test_module = bind_test_open};
     struct bind_test tests = {
-        .operators = config->operators, .stores = config->stores, .coverage = config->coverage, .seed = config->seed};
+        .operators = config->operators,
+        .connectors = config->connectors,
+        .stores = config->stores,
+        .coverage = config->coverage,
+        .seed = config->seed,
+    };
     struct host *host;
     if (host_open(&host_config, &host, err)) {
         return -1;

@@ -12,6 +12,7 @@
 struct test_config {
     const char *file; /* path of the test file; pipelines are named relative to its folder */
     const struct operator_table *operators;
+    const struct connector_table *connectors;
     const struct store_driver *stores; /* of the pipelines under test; they keep their state in memory */
     const char *filter;                /* only tests whose name contains this text; NULL: all */
     struct coverage *coverage;         /* of the pipelines' lines; NULL: not counted */

@@ -8,7 +8,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 JOBS=${JOBS:-$(nproc)}
-all_suites="build lint unit vectors examples cli tutorial flights kafka crash address thread fuzz"
+all_suites="build lint unit vectors examples cli tutorial flights shop kafka crash address thread fuzz"
 suites=${*:-$all_suites}
 
 configure() { # directory, cmake options
@@ -51,6 +51,7 @@ examples() { examples_with "$BUILD/tidemill" && tests/examples/pictures.sh "$BUI
 cli() { tests/cli/run.sh "$BUILD/tidemill"; }
 tutorial() { tests/examples/docs.sh "$BUILD/tidemill" && tests/examples/tutorial.sh "$BUILD/tidemill"; }
 flights() { tests/examples/flights.sh "$BUILD/tidemill" && tests/examples/folds.sh "$BUILD/tidemill"; }
+shop() { tests/examples/shop.sh "$BUILD/tidemill"; }
 kafka() { tests/kafka/run.sh "$BUILD"; }
 crash() {
     configure "$BUILD-crash" -DCMAKE_BUILD_TYPE=Release -DTIDEMILL_FAILPOINTS=ON &&

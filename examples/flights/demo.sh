@@ -4,6 +4,8 @@
 set -euo pipefail
 program=$(realpath "$1")
 data=${TIDEMILL_DATA:-$PWD/tidemill-data/flights}
+# The file keeps the position of what was written into it, so it lies beside the topics and goes with them.
+export FLIGHTS_SQLITE=$data/airlines.sqlite
 cd "$(dirname "$0")"
 
 [ "${2:-}" = --reset ] && rm -rf "$data"
@@ -18,3 +20,6 @@ echo "== The pipeline runs until it has read them all"
 echo "== Departures per airline, those with the longest mean delay (in minutes) first"
 "$program" consume airline-delays --data "$data" --latest --format table \
     --columns airline,flights,cancelled,mean_delay,late_share --sort -mean_delay
+
+echo "== The same table is in the SQLite file $FLIGHTS_SQLITE; try:"
+echo "sqlite3 $FLIGHTS_SQLITE 'SELECT airline, flights, round(mean_delay, 1) FROM airlines ORDER BY mean_delay DESC LIMIT 3'"

@@ -1,4 +1,4 @@
--- Departures from New York City, joined with their airlines, summed up per airline.
+-- Departures from New York City, joined with their airlines, summed up per airline, into a topic and into SQLite.
 local tm = require "tidemill"
 
 local app = tm.app "flights"
@@ -7,7 +7,7 @@ local LATE_MINUTES = 15
 
 local airlines = app:table("airlines", { store = "airlines" })
 
-app:stream("departures")
+local delays = app:stream("departures")
   :join(airlines, function(carrier, flight, airline)
     return { airline = airline.name, delay = flight.departure_delay }
   end)
@@ -38,4 +38,13 @@ app:stream("departures")
       late_share = departed > 0 and sum.late / departed or tm.null,
     }
   end)
-  :to("airline-delays")
+
+delays:to("airline-delays")
+
+-- The same as a table of a SQLite file; the carrier's code is the record's key.
+delays:sink("airlines", tm.connect.sqlite {
+  path = tm.env "FLIGHTS_SQLITE" or "airlines.sqlite",
+  table = "airlines",
+  key = { "carrier" },
+  auto_create = true,
+})

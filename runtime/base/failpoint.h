@@ -80,6 +80,30 @@
     X(MARKER, "marker", "an internal topic was made, its generation marker was not written",                           \
       "the next start writes it")                                                                                      \
     X(DRAIN, "drain", "SIGTERM came, the last commit is still to come", "the input is processed again")                \
+    X(SOURCE_OPEN, "source-open", "a source's task is about to connect", "it reads on at its committed position")      \
+    X(SOURCE_BATCH, "source-batch", "a source has read a batch, which is not handed out yet",                          \
+      "the batch is read again")                                                                                       \
+    X(SOURCE_TAKEN, "source-taken", "a worker has taken a source's batch", "the same")                                 \
+    X(SOURCE_POSITION, "source-position", "the position behind a batch is in its store, in the open transaction",      \
+      "the same")                                                                                                      \
+    X(SOURCE_TELL, "source-tell", "a committed position is about to be told to the source",                            \
+      "it is told again after the next commit")                                                                        \
+    X(SOURCE_TOLD, "source-told", "a committed position was told to the source", "reading goes on behind it")          \
+    X(SOURCE_SLOT, "source-slot", "PostgreSQL: the slot was made, no row of the snapshot was read",                    \
+      "the slot is dropped, the snapshot begins anew")                                                                 \
+    X(SOURCE_SNAPSHOT, "source-snapshot", "the last row of a snapshot was read",                                       \
+      "the same, if its end was not committed")                                                                        \
+    X(SINK_OPEN, "sink-open", "a sink's task has read the position in the target", "nothing was done yet")             \
+    X(SINK_WRITE, "sink-write", "a sink's task is about to write a batch", "the batch is written")                     \
+    X(SINK_ROWS, "sink-rows",                                                                                          \
+      "rows and position are on their way into the target's transaction (file: written, not renamed), not committed",  \
+      "the target rolls back (file: what follows the last rename is cut off); the batch is written again")             \
+    X(SINK_COMMITTED, "sink-commit",                                                                                   \
+      "the target has committed, the group does not know; can fail, with an outcome that nobody knows",                \
+      "the target's position says so: its records are passed over")                                                    \
+    X(SINK_REFUSED, "sink-refused", "a record was found that the target refuses", "it is refused again")               \
+    X(SINK_PASS, "sink-pass", "what becomes of a refused record is committed, the target's position stands before it", \
+      "it is refused again, and is in the dead letter topic twice")                                                    \
     X(CLOCK, "clock", "the wall clock is read", "nothing was done")
 
 enum failpoint {

@@ -126,6 +126,15 @@ void option_list_add(struct option_list *list, const char *item)
     list->items[list->count++] = memory_copy_text(item);
 }
 
+void option_list_free(struct option_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i]);
+    }
+    free(list->items);
+    *list = (struct option_list){NULL, 0, 0};
+}
+
 static void set_text(char **field, const char *value)
 {
     char *copy = memory_copy_text(value); /* before the free: the value may be the old text */
@@ -322,11 +331,7 @@ void option_free(const struct option_table *table, void *target)
             char **text = field_of(option, target);
             free(*text);
         } else if (option->type == OPTION_LIST) {
-            struct option_list *list = field_of(option, target);
-            for (size_t k = 0; k < list->count; k++) {
-                free(list->items[k]);
-            }
-            free(list->items);
+            option_list_free(field_of(option, target));
         }
         clear_field(option, field_of(option, target));
     }

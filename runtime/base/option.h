@@ -60,6 +60,7 @@ void option_print_markdown(const struct option_table *table, struct bytes *out);
 
 int option_parse_size(const char *text, int64_t *bytes); /* 0 or -1 */
 void option_list_add(struct option_list *list, const char *item);
+void option_list_free(struct option_list *list); /* and makes it empty again */
 
 /* The entry of `names` nearest to `name` by edit distance, or NULL when none is near. */
 const char *option_nearest(const char *name, const char *const *names, size_t count);

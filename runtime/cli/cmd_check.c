@@ -10,6 +10,7 @@
 #include "cli/connection.h"
 #include "cli/pipeline.h"
 #include "cli/print.h"
+#include "engine/connector.h"
 #include "engine/memory_transport.h"
 #include "engine/topic_plan.h"
 #include "local/local.h"
@@ -114,10 +115,22 @@ static void check_ages(struct check *check)
 
 /* ---- printing ---- */
 
-static const char *role_of(const struct planned_topic *topic)
+static bool is_positions(const struct check *check, const struct planned_topic *topic)
+{
+    const struct graph *graph = check->pipeline.graph;
+    for (int i = 0; i < graph_store_count(graph); i++) {
+        const struct graph_store *store = graph_store(graph, i);
+        if (store->spec.positions && store->changelog != NULL && strcmp(store->changelog, topic->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *role_of(const struct check *check, const struct planned_topic *topic)
 {
     if (topic->changelog) {
-        return "changelog";
+        return is_positions(check, topic) ? "positions" : "changelog";
     }
     switch (topic->role) {
     case TOPIC_INPUT:
@@ -149,7 +162,7 @@ static void print_topics(struct check *check)
     columns_begin(&columns, check->asked ? "use topic partitions state" : "use topic state");
     for (int i = 0; i < topic_plan_count(check->plan); i++) {
         const struct planned_topic *topic = topic_plan_get(check->plan, i);
-        columns_text(&columns, role_of(topic));
+        columns_text(&columns, role_of(check, topic));
         columns_text(&columns, topic->name);
         if (check->asked) {
             columns_integer(&columns, topic->partitions);
@@ -157,6 +170,27 @@ static void print_topics(struct check *check)
         columns_text(&columns, state_of(check, topic));
     }
     columns_print(&columns, &check->out);
+    columns_free(&columns);
+}
+
+static void print_connectors(struct check *check)
+{
+    const struct graph *graph = check->pipeline.graph;
+    struct columns columns;
+    columns_begin(&columns, "connector side kind");
+    for (int id = 0; id < graph_node_count(graph); id++) {
+        const struct connector_use *use = graph_node(graph, id)->connector;
+        if (use != NULL) {
+            columns_text(&columns, use->name);
+            columns_text(&columns, use->sink ? "sink" : "source");
+            columns_text(&columns, use->connector->kind);
+        }
+    }
+    if (columns.cell_count > columns.count) {
+        bytes_append_byte(&check->out, '\n');
+        columns_print(&columns, &check->out);
+        bytes_append_text(&check->out, "`tidemill connect check` looks at what connectors need.\n");
+    }
     columns_free(&columns);
 }
 
@@ -182,6 +216,7 @@ static void print_plainly(struct check *check)
                         check->pipeline.settings->id, graph_node_count(graph), graph_subtopology_count(graph),
                         graph_store_count(graph));
     print_topics(check);
+    print_connectors(check);
     if (check->options->against_running) {
         bytes_append_text(&check->out, "\nAgainst what ran before:\n");
         print_plan(check);
@@ -197,7 +232,7 @@ static void write_topic(const struct check *check, struct json_writer *writer, c
     json_name(writer, slice_text("topic"));
     json_text(writer, topic->name);
     json_name(writer, slice_text("use"));
-    json_text(writer, role_of(topic));
+    json_text(writer, role_of(check, topic));
     json_name(writer, slice_text("internal"));
     json_bool(writer, topic->internal);
     if (check->asked) {
@@ -216,6 +251,27 @@ static void write_stores(const struct check *check, struct json_writer *writer)
     json_begin_array(writer);
     for (int i = 0; i < graph_store_count(graph); i++) {
         json_text(writer, graph_store(graph, i)->spec.name);
+    }
+    json_end_array(writer);
+}
+
+static void write_connectors(const struct check *check, struct json_writer *writer)
+{
+    const struct graph *graph = check->pipeline.graph;
+    json_name(writer, slice_text("connectors"));
+    json_begin_array(writer);
+    for (int id = 0; id < graph_node_count(graph); id++) {
+        const struct connector_use *use = graph_node(graph, id)->connector;
+        if (use != NULL) {
+            json_begin_object(writer);
+            json_name(writer, slice_text("connector"));
+            json_text(writer, use->name);
+            json_name(writer, slice_text("side"));
+            json_text(writer, use->sink ? "sink" : "source");
+            json_name(writer, slice_text("kind"));
+            json_text(writer, use->connector->kind);
+            json_end_object(writer);
+        }
     }
     json_end_array(writer);
 }
@@ -256,6 +312,7 @@ static void print_json(struct check *check)
     }
     json_end_array(&writer);
     write_stores(check, &writer);
+    write_connectors(check, &writer);
     if (check->options->against_running) {
         write_plan(check, &writer);
     }

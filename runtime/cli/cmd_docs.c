@@ -9,9 +9,11 @@
 #include "base/metric.h"
 #include "cli/command.h"
 #include "cli/print.h"
+#include "connectors/all.h"
 #include "engine/app.h"
 #include "operators/all.h"
 #include "scripts/codec.h"
+#include "scripts/lua_connector.h"
 
 struct docs_options {
     bool list;
@@ -71,6 +73,53 @@ static void fill_operators(struct bytes *out)
     }
 }
 
+static void append_side(const struct connector *connector, bool sink, struct bytes *out)
+{
+    const struct option_table *own = sink ? connector->sink->options : connector->source->options;
+    bytes_append_format(out,
+                        sink ? "\n### As a sink\n\n`stream:sink(\"name\", tm.connect.%s { ... })`.\n\n"
+                             : "\n### As a source\n\n`app:source(\"name\", tm.connect.%s { ... })`",
+                        connector->kind);
+    if (!sink) {
+        bytes_append_format(out, ": a stream with keys in `tm.%s` and values in `tm.%s`.\n\n",
+                            connector->source->key_codec, connector->source->value_codec);
+    }
+    option_print_markdown(own, out);
+}
+
+static void fill_connectors(struct bytes *out)
+{
+    bytes_append_text(out, "How they are used, with examples, is in [connectors](../connectors.md).\n\n"
+                           "| Connector | Source | Sink | Is |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < connectors_all.count; i++) {
+        const struct connector *connector = connectors_all.list[i];
+        bytes_append_format(out, "| [`tm.connect.%s`](#tmconnect%s) | %s | %s | ", connector->kind, connector->kind,
+                            connector->source != NULL ? "yes" : "", connector->sink != NULL ? "yes" : "");
+        append_cell(out, connector->text, false);
+        bytes_append_text(out, " |\n");
+    }
+    bytes_append_text(out, "\n## Every source\n\n");
+    option_print_markdown(&connector_source_options, out);
+    bytes_append_text(out, "\n## Every sink\n\n");
+    option_print_markdown(&connector_sink_options, out);
+    for (size_t i = 0; i < connectors_all.count; i++) {
+        const struct connector *connector = connectors_all.list[i];
+        bytes_append_format(out, "\n## tm.connect.%s\n\n%s\n", connector->kind, connector->text);
+        if (connector->source != NULL) {
+            append_side(connector, false, out);
+        }
+        if (connector->sink != NULL) {
+            append_side(connector, true, out);
+        }
+    }
+    bytes_append_format(out,
+                        "\n## tm.source and tm.sink\n\n%s How they are written is in "
+                        "[sources and sinks of your own](../connectors/lua.md).\n\n### tm.source\n\n",
+                        lua_connector.text);
+    option_print_markdown(lua_connector.source->options, out);
+    bytes_append_text(out, "\n### tm.sink\n\nThe options of every sink.\n");
+}
+
 static void fill_codecs(struct bytes *out)
 {
     bytes_append_text(out, "A codec turns the bytes of keys and values into what a script sees, and back: "
@@ -117,9 +166,13 @@ static const struct page {
     const char *title;
     void (*fill)(struct bytes *out);
 } pages[] = {
-    {"commands", "Commands", fill_commands},       {"options", "Options of an app", fill_options},
-    {"operators", "Operators", fill_operators},    {"codecs", "Codecs", fill_codecs},
-    {"metrics", "Metrics", fill_metrics},          {"errors", "Errors and exit statuses", fill_errors},
+    {"commands", "Commands", fill_commands},
+    {"options", "Options of an app", fill_options},
+    {"operators", "Operators", fill_operators},
+    {"connectors", "Connectors", fill_connectors},
+    {"codecs", "Codecs", fill_codecs},
+    {"metrics", "Metrics", fill_metrics},
+    {"errors", "Errors and exit statuses", fill_errors},
     {"failpoints", "Failpoints", fill_failpoints},
 };
 #define PAGE_COUNT (sizeof pages / sizeof pages[0])
@@ -227,14 +280,15 @@ static const struct option options[] = {
 };
 /* clang-format on */
 
-static const char *const words[] = {"commands", "options", "operators",  "codecs",
+static const char *const words[] = {"commands", "options", "operators",  "connectors", "codecs",
                                     "metrics",  "errors",  "failpoints", NULL};
 static const struct option_table table = {"tidemill docs", options, sizeof options / sizeof options[0]};
 
 const struct command cmd_docs = {
     .name = "docs",
     .usage = "[PAGE] [options]",
-    .text = "Prints the reference as Markdown: commands, options, operators, codecs, metrics, errors, failpoints.",
+    .text = "Prints the reference as Markdown: commands, options, operators, connectors, codecs, metrics, errors, "
+            "failpoints.",
     .example = "tidemill docs operators\n"
                "tidemill docs --list",
     .words = words,

@@ -10,6 +10,7 @@
 #include "cli/pipeline.h"
 #include "cli/print.h"
 #include "cli/reset_state.h"
+#include "cli/reset_targets.h"
 
 struct reset_options {
     struct connection_options connection;
@@ -223,6 +224,9 @@ static void show_positions(struct reset *reset)
 static void show(struct reset *reset)
 {
     show_positions(reset);
+    if (reset->pipeline.graph != NULL && reset->internal.count > 0) {
+        reset_targets_show(reset->pipeline.graph, &reset->out);
+    }
     for (size_t i = 0; i < reset->internal.count; i++) {
         bytes_append_format(&reset->out, "delete topic %s\n", reset->internal.items[i]);
     }
@@ -249,6 +253,10 @@ static int execute(struct reset *reset, struct err *err)
     if (reset->position_count > 0 && transport->class->set_group_positions(transport, reset->app, reset->positions,
                                                                            reset->position_count, err) != 0) {
         return -1;
+    }
+    if (reset->pipeline.graph != NULL &&
+        reset_targets_put_back(reset->pipeline.graph, reset->app, transport, err) != 0) {
+        return incomplete(reset, err);
     }
     for (size_t i = 0; i < reset->internal.count; i++) {
         if (transport->class->delete_topic(transport, reset->internal.items[i], err) != 0) {
@@ -388,7 +396,9 @@ const struct command cmd_reset = {
     .name = "reset",
     .usage = "[PIPELINE.lua | --app ID] [options]",
     .text = "Sets an app back: its positions, its internal topics and its local state together.",
-    .details = "Refused while the app runs. Output topics stay as they are. With the script the internal topics are "
+    .details = "Refused while the app runs. Output topics stay as they are, and so do rows that sinks have written; "
+               "where sinks stand in their "
+               "targets is put back with the script, and not with --app. With the script the internal topics are "
                "known exactly; with --app they are those that begin with the id and end like an internal topic, so "
                "look at the list before --execute. State on other machines has to be deleted there.",
     .example = "tidemill reset pipeline.lua\n"

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "cli/command.h"
 #include "cli/print.h"
+#include "connectors/all.h"
 #include "operators/all.h"
 #include "scripts/coverage.h"
 #include "scripts/test_run.h"
@@ -153,6 +154,7 @@ static int run_file(struct tests *tests, const char *file, struct err *err)
     struct test_config config = {
         .file = file,
         .operators = &operators_all,
+        .connectors = &connectors_all,
         .stores = &sqlite_store_driver,
         .filter = tests->options->only,
         .coverage = tests->coverage,

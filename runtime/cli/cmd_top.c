@@ -1,4 +1,4 @@
-/* tidemill top: the workers of a running app, as its HTTP address tells. */
+/* tidemill top: the workers and connectors of a running app, as its HTTP address tells. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -39,6 +39,7 @@ struct top {
     const struct top_options *options;
     struct look before;
     struct look now;
+    struct bytes connectors; /* JSON, as of now */
     struct bytes out;
     bool redraws;
 };
@@ -84,6 +85,19 @@ static int compare(const void *a, const void *b)
     return strverscmp(one->name, other->name);
 }
 
+/* Threads that are too busy to tell of their connectors are no reason to end. */
+static void take_connectors(struct top *top, const char *address)
+{
+    struct err ignored;
+    bytes_clear(&top->connectors);
+    bool got = http_client_get(address, "/connectors", &top->connectors, &ignored) == 0;
+    if (!got || !json_check(bytes_slice(&top->connectors), NULL) ||
+        json_type(bytes_slice(&top->connectors)) != JSON_ARRAY) {
+        bytes_clear(&top->connectors);
+        bytes_append_text(&top->connectors, "[]");
+    }
+}
+
 static int take_look(struct top *top, struct err *err)
 {
     struct bytes body = {0};
@@ -98,6 +112,9 @@ static int take_look(struct top *top, struct err *err)
     struct slice workers = bytes_slice(&body);
     if (result == 0 && (!json_check(workers, NULL) || json_type(workers) != JSON_ARRAY)) {
         result = err_set(err, ERR_FATAL, ERR_PROTOCOL, "What answers at %s is no app of this version.", address);
+    }
+    if (result == 0) {
+        take_connectors(top, address);
     }
     struct json_walk walk = json_walk(result == 0 ? workers : slice_text("[]"));
     while (json_next_element(&walk, &worker)) {
@@ -143,6 +160,62 @@ static void add_row(struct top *top, struct columns *columns, const struct seen 
     *total += rate > 0 ? rate : 0;
 }
 
+/* "snapshot of public.orders: 1,200 of 5,000, 300/s", or the reason of a failure. */
+static void describe(struct slice task, struct bytes *out)
+{
+    struct slice value;
+    char text[NAME_SIZE];
+    char number[PRINT_NUMBER_SIZE];
+    if (json_member(task, slice_text("reason"), &value) && json_type(value) == JSON_STRING) {
+        json_decode_string(value, out);
+        return;
+    }
+    take_text(task, "phase", text);
+    if (text[0] == '\0') {
+        return;
+    }
+    bytes_append_format(out, "%s: %s", text, print_number(take_integer(task, "done"), number));
+    if (take_integer(task, "total") > 0) {
+        bytes_append_format(out, " of %s", print_number(take_integer(task, "total"), number));
+    }
+    bytes_append_format(out, ", %s/s", print_number(take_integer(task, "rows_per_s"), number));
+}
+
+static void add_connector(struct columns *columns, struct slice task)
+{
+    static const char *const texts[] = {"connector", "kind", "side"};
+    char text[NAME_SIZE];
+    struct bytes doing = {0};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        take_text(task, texts[i], text);
+        columns_text(columns, text);
+    }
+    columns_integer(columns, take_integer(task, "task"));
+    take_text(task, "state", text);
+    columns_text(columns, text);
+    columns_integer(columns, take_integer(task, "records"));
+    columns_integer(columns, take_integer(task, "failures"));
+    describe(task, &doing);
+    columns_add(columns, bytes_slice(&doing));
+    bytes_free(&doing);
+}
+
+static void show_connectors(struct top *top)
+{
+    struct columns columns = {0};
+    struct slice task;
+    struct json_walk walk = json_walk(bytes_slice(&top->connectors));
+    columns_begin(&columns, "connector kind side task state records failures doing");
+    while (json_next_element(&walk, &task)) {
+        add_connector(&columns, task);
+    }
+    if (columns.cell_count > columns.count) {
+        bytes_append_byte(&top->out, '\n');
+        columns_print(&columns, &top->out);
+    }
+    columns_free(&columns);
+}
+
 static int show(struct top *top, struct err *err)
 {
     struct columns columns = {0};
@@ -160,6 +233,7 @@ static int show(struct top *top, struct err *err)
     bytes_append_format(&top->out, "%zu workers, %s records/s, %s records behind\n", top->now.count,
                         print_number(total, rate), print_number(lag, left));
     columns_free(&columns);
+    show_connectors(top);
     return print_flush(&top->out, err);
 }
 
@@ -193,6 +267,7 @@ static int run(void *data, char **arguments, int count, struct err *err)
     int result = watch(&top, err);
     free(top.before.list);
     free(top.now.list);
+    bytes_free(&top.connectors);
     bytes_free(&top.out);
     return result;
 }
@@ -214,7 +289,7 @@ static const struct option_table table = {"tidemill top", options, sizeof option
 const struct command cmd_top = {
     .name = "top",
     .usage = "[options]",
-    .text = "Shows the workers of a running app: their rates, how far they are behind, and their state.",
+    .text = "Shows the workers and connectors of a running app: their rates, how far they are behind, and their state.",
     .details =
         "On a terminal the table is drawn again and again, elsewhere one follows the other, until the command is "
         "stopped or the app ends.",

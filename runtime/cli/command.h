@@ -25,7 +25,7 @@ struct command {
 };
 
 extern const struct command cmd_run, cmd_dev, cmd_check, cmd_graph, cmd_test, cmd_produce, cmd_consume, cmd_topics,
-    cmd_lag, cmd_state, cmd_top, cmd_reset, cmd_docs, cmd_completion, cmd_version;
+    cmd_lag, cmd_state, cmd_top, cmd_reset, cmd_connect, cmd_docs, cmd_completion, cmd_version;
 
 /* All of them, in the order of help. */
 extern const struct command *const command_list[];

@@ -7,13 +7,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
+#include "base/gunzip.h"
 #include "base/memory.h"
 
 #define READ_SIZE ((size_t)256 * 1024)
 #define LINE_LIMIT ((size_t)1024 * 1024 * 1024)
-#define GZIP_WINDOW (15 + 16)
 
 enum kind { KIND_UNKNOWN, KIND_PLAIN, KIND_GZIP };
 
@@ -21,16 +20,12 @@ struct lines {
     int fd;
     char *name;
     enum kind kind;
-    bool ended;          /* nothing more can be read */
-    bool between;        /* gzip: between two members, where the file may end */
-    bool pending;        /* gzip: more text can be had without more of the file */
-    struct bytes packed; /* gzip: compressed bytes not inflated yet */
-    size_t packed_at;
-    z_stream stream;
-    struct bytes text; /* plain bytes */
-    size_t begin;      /* of the current line */
-    size_t next;       /* where the line after the current one begins */
-    size_t searched;   /* no line feed between `next` and here */
+    bool ended;            /* nothing more can be read */
+    struct gunzip *gunzip; /* of the kind gzip */
+    struct bytes text;     /* plain bytes */
+    size_t begin;          /* of the current line */
+    size_t next;           /* where the line after the current one begins */
+    size_t searched;       /* no line feed between `next` and here */
     int64_t number;
     int64_t done, size; /* bytes of the file */
 };
@@ -61,11 +56,8 @@ void input_close(struct lines *lines)
     if (lines == NULL) {
         return;
     }
-    if (lines->kind == KIND_GZIP) {
-        inflateEnd(&lines->stream);
-    }
+    gunzip_close(lines->gunzip);
     close(lines->fd);
-    bytes_free(&lines->packed);
     bytes_free(&lines->text);
     free(lines->name);
     free(lines);
@@ -105,13 +97,16 @@ static int read_some(struct lines *lines, struct bytes *to, struct err *err)
     return got > 0;
 }
 
+/* The bytes read so far begin the file. */
 static int begin_gzip(struct lines *lines, struct err *err)
 {
-    lines->kind = KIND_GZIP;
-    if (inflateInit2(&lines->stream, GZIP_WINDOW) != Z_OK) {
-        lines->kind = KIND_UNKNOWN;
+    lines->gunzip = gunzip_open();
+    if (!lines->gunzip) {
         return err_set(err, ERR_FATAL, ERR_INTERNAL, "zlib can't be used to read %s.", lines->name);
     }
+    lines->kind = KIND_GZIP;
+    bytes_append_slice(gunzip_input(lines->gunzip), bytes_slice(&lines->text));
+    bytes_clear(&lines->text);
     return 0;
 }
 
@@ -119,19 +114,19 @@ static int begin_gzip(struct lines *lines, struct err *err)
 static int recognize(struct lines *lines, struct err *err)
 {
     int more = 1;
-    while (lines->packed.size < 3 && more == 1) {
-        more = read_some(lines, &lines->packed, err);
+    while (lines->text.size < 3 && more == 1) {
+        more = read_some(lines, &lines->text, err);
     }
     if (more < 0) {
         return -1;
     }
-    const unsigned char *data = lines->packed.data;
-    if (lines->packed.size >= 2 && data[0] == 0x1f && data[1] == 0x8b) {
+    if (gunzip_recognizes(lines->text.data, lines->text.size)) {
         return begin_gzip(lines, err);
     }
-    size_t mark = lines->packed.size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    bytes_append(&lines->text, data + mark, lines->packed.size - mark);
-    bytes_free(&lines->packed);
+    if (lines->text.size >= 3 && memcmp(lines->text.data, "\xef\xbb\xbf", 3) == 0) {
+        lines->text.size -= 3;
+        memmove(lines->text.data, lines->text.data + 3, lines->text.size);
+    }
     lines->kind = KIND_PLAIN;
     lines->ended = more == 0;
     return 0;
@@ -143,47 +138,17 @@ static int bad_gzip(struct lines *lines, const char *reason, struct err *err)
                    lines->name, reason, (long long)lines->number);
 }
 
-/* Refills the compressed bytes when they are used up. 0 at the file's end. */
-static int refill(struct lines *lines, struct err *err)
-{
-    if (lines->packed_at < lines->packed.size || lines->pending) {
-        return 1;
-    }
-    bytes_clear(&lines->packed);
-    lines->packed_at = 0;
-    return read_some(lines, &lines->packed, err);
-}
-
-/* A file may consist of several gzip members, as `cat a.gz b.gz` makes it; zeros behind the last are padding. */
 static int inflate_some(struct lines *lines, struct err *err)
 {
-    int more = refill(lines, err);
-    if (more <= 0) {
-        lines->ended = more == 0;
-        return more < 0 || lines->between ? more : bad_gzip(lines, "it ends in the middle", err);
-    }
-    if (lines->between) {
-        if (lines->packed.data[lines->packed_at] == 0) {
-            lines->packed_at++;
-            return 0;
+    if (gunzip_hungry(lines->gunzip)) {
+        int more = read_some(lines, gunzip_input(lines->gunzip), err);
+        if (more <= 0) {
+            lines->ended = more == 0;
+            bool early = more == 0 && !gunzip_between(lines->gunzip);
+            return early ? bad_gzip(lines, "it ends in the middle", err) : more;
         }
-        inflateReset(&lines->stream);
-        lines->between = false;
     }
-    bytes_reserve(&lines->text, READ_SIZE);
-    lines->stream.next_in = lines->packed.data + lines->packed_at;
-    lines->stream.avail_in = (uInt)(lines->packed.size - lines->packed_at);
-    lines->stream.next_out = lines->text.data + lines->text.size;
-    lines->stream.avail_out = (uInt)READ_SIZE;
-    int code = inflate(&lines->stream, Z_NO_FLUSH);
-    lines->packed_at = lines->packed.size - lines->stream.avail_in;
-    lines->text.size += READ_SIZE - lines->stream.avail_out;
-    lines->between = code == Z_STREAM_END;
-    lines->pending = lines->stream.avail_out == 0 && !lines->between;
-    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) {
-        return bad_gzip(lines, "gzip finds an error", err);
-    }
-    return 0;
+    return gunzip_some(lines->gunzip, &lines->text) ? 0 : bad_gzip(lines, "gzip finds an error", err);
 }
 
 /* More plain bytes, or `ended`. What lies before the current line is dropped first. */

@@ -9,8 +9,8 @@
 #include "cli/print.h"
 
 const struct command *const command_list[] = {
-    &cmd_run, &cmd_dev,   &cmd_check, &cmd_graph, &cmd_test, &cmd_produce,    &cmd_consume, &cmd_topics,
-    &cmd_lag, &cmd_state, &cmd_top,   &cmd_reset, &cmd_docs, &cmd_completion, &cmd_version,
+    &cmd_run, &cmd_dev,   &cmd_check, &cmd_graph, &cmd_test,    &cmd_produce, &cmd_consume,    &cmd_topics,
+    &cmd_lag, &cmd_state, &cmd_top,   &cmd_reset, &cmd_connect, &cmd_docs,    &cmd_completion, &cmd_version,
 };
 const size_t command_count = sizeof command_list / sizeof command_list[0];
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "connectors/all.h"
 #include "kafka/kafka.h"
 #include "operators/all.h"
 #include "scripts/program.h"
@@ -35,7 +36,7 @@ int pipeline_open(const char *script, const struct option_list *set, int64_t thr
                   struct err *err)
 {
     *pipeline = (struct pipeline){0};
-    if (program_open(script, &operators_all, &pipeline->program, err) != 0) {
+    if (program_open(script, &operators_all, &connectors_all, &pipeline->program, err) != 0) {
         return -1;
     }
     struct program *program = pipeline->program;

@@ -1,28 +1,8 @@
 #include "cli/produce_parse.h"
 
-#include "base/clock.h"
 #include "base/json.h"
+#include "base/json_field.h"
 #include "cli/record_json.h"
-
-#define TIME_TEXT_MAX 64
-
-/* A field by its name, or by a path with dots when there is none of the whole name. */
-static bool find_field(struct slice object, const char *path, struct slice *value)
-{
-    if (json_type(object) != JSON_OBJECT) {
-        return false;
-    }
-    if (json_member(object, slice_text(path), value)) {
-        return true;
-    }
-    for (const char *dot = strchr(path, '.'); dot != NULL; dot = strchr(dot + 1, '.')) {
-        struct slice inner;
-        if (json_member(object, slice_of(path, (size_t)(dot - path)), &inner) && find_field(inner, dot + 1, value)) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static struct slice string_text(struct produce_rules *rules, struct slice value)
 {
@@ -45,7 +25,7 @@ static int missing(const char *field, bool null, struct err *err)
 static int take_key(struct produce_rules *rules, struct slice value, struct record *record, struct err *err)
 {
     struct slice field;
-    if (!find_field(value, rules->key, &field)) {
+    if (!json_field(value, rules->key, &field)) {
         return missing(rules->key, false, err);
     }
     if (json_type(field) == JSON_NULL) {
@@ -55,35 +35,13 @@ static int take_key(struct produce_rules *rules, struct slice value, struct reco
     return 0;
 }
 
-static int parse_time(struct produce_rules *rules, struct slice field, int64_t *ms)
-{
-    char text[TIME_TEXT_MAX];
-    double real;
-    if (json_type(field) == JSON_NUMBER) {
-        if (!json_number(field, ms, &real)) {
-            *ms = real >= 0 && real < 9e15 ? (int64_t)real : -1;
-        }
-        return *ms >= 0 ? 0 : -1;
-    }
-    if (json_type(field) != JSON_STRING) {
-        return -1;
-    }
-    struct slice string = string_text(rules, field);
-    if (string.size >= sizeof text) {
-        return -1;
-    }
-    memcpy(text, string.data, string.size);
-    text[string.size] = '\0';
-    return clock_parse_time(text, ms) == 0 && *ms >= 0 ? 0 : -1;
-}
-
 static int take_time(struct produce_rules *rules, struct slice value, struct record *record, struct err *err)
 {
     struct slice field;
-    if (!find_field(value, rules->timestamp, &field)) {
+    if (!json_field(value, rules->timestamp, &field)) {
         return missing(rules->timestamp, false, err);
     }
-    if (parse_time(rules, field, &record->timestamp) != 0) {
+    if (!json_field_time(field, &record->timestamp)) {
         return err_set(err, ERR_SKIP, ERR_RECORD,
                        "its field \"%s\" is no time since 1970 in milliseconds or ISO 8601: %.*s", rules->timestamp,
                        (int)(field.size > 60 ? 60 : field.size), (const char *)field.data);

@@ -7,7 +7,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "cli/csv.h"
+#include "base/csv.h"
 #include "engine/record.h"
 
 /* In the order of the choices of --format. */

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "cli/run_connectors.h"
 #include "cli/run_stores.h"
 
 static bool healthy(void *self)
@@ -62,6 +63,11 @@ static void workers(void *self, struct bytes *out)
     free(list);
 }
 
+static int connectors(void *self, struct bytes *out, struct err *err)
+{
+    return run_connectors(self, out, err);
+}
+
 static int stores(void *self, const struct http_stores *request, struct bytes *out, struct err *err)
 {
     return run_stores(self, request, out, err);
@@ -69,5 +75,5 @@ static int stores(void *self, const struct http_stores *request, struct bytes *o
 
 struct http_source run_source(struct runner *runner)
 {
-    return (struct http_source){runner, healthy, ready, topology, workers, stores};
+    return (struct http_source){runner, healthy, ready, topology, workers, connectors, stores};
 }

@@ -135,6 +135,15 @@ static const struct option options[] = {
      .high = 365 * 24 * HOUR,
      .text = "How long the state of a partition that another process has taken over is kept on this machine, in case "
              "it comes back; 0: for ever. Kafka Streams' state.cleanup.delay.ms."},
+    {.name = "repartition_purge",
+     .type = OPTION_DURATION,
+     .offset = FIELD(repartition_purge_ms),
+     .default_text = "30s",
+     .low = 0,
+     .high = 365 * 24 * HOUR,
+     .text =
+         "How often the records of repartition topics that are processed are deleted, the topics of sinks included; "
+         "0: never. Kafka Streams' repartition.purge.interval.ms."},
     {.name = "held_bytes",
      .type = OPTION_SIZE,
      .offset = FIELD(held_bytes),

@@ -41,10 +41,23 @@ struct driver {
 
 /* ---- outputs ---- */
 
+/* What a sink reads is what the pipeline gives it: the driver runs no connectors, so that is an output. */
+static bool is_of_sink(const struct driver *driver, const char *name)
+{
+    for (int id = 0; id < graph_node_count(driver->graph); id++) {
+        const struct connector_use *use = graph_node(driver->graph, id)->connector;
+        if (use && use->sink && strcmp(use->topic, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_internal(const struct driver *driver, const char *name)
 {
     const struct planned_topic *topic = topic_plan_find(driver->plan, name);
-    return topic != NULL && (topic->changelog || topic->role == TOPIC_REPARTITION || topic->role == TOPIC_POSITIONS);
+    return topic != NULL && (topic->changelog || topic->role == TOPIC_REPARTITION || topic->role == TOPIC_POSITIONS) &&
+           !is_of_sink(driver, name);
 }
 
 static struct driver_topic *topic_of(struct driver *driver, const char *name)
@@ -158,6 +171,7 @@ static int open_thread(struct driver *driver, struct err *err)
         .clock = &driver->clock,
         .threads = 1,
         .holds_back = true,
+        .no_connectors = true,
         .restore_inline = true,
     };
     return stream_thread_open(&config, &driver->thread, err);
@@ -249,8 +263,10 @@ static int report_unread(const struct driver *driver, const char *topic, struct 
     struct bytes names = {0};
     for (int i = 0; i < graph_topic_count(driver->graph); i++) {
         const struct graph_topic *use = graph_topic(driver->graph, i);
-        if (use->role == TOPIC_INPUT || use->role == TOPIC_GLOBAL) {
-            bytes_append_format(&names, "%s\"%s\"", names.size > 0 ? ", " : "", use->name);
+        bool source = use->role == TOPIC_POSITIONS && use->node->connector;
+        if (source || use->role == TOPIC_INPUT || use->role == TOPIC_GLOBAL) {
+            bytes_append_format(&names, "%s\"%s\"", names.size > 0 ? ", " : "",
+                                source ? use->node->connector->name : use->name);
         }
     }
     err_set(err, ERR_FATAL, ERR_TOPIC, "The pipeline does not read the topic \"%s\". It reads %s.", topic,
@@ -259,15 +275,29 @@ static int report_unread(const struct driver *driver, const char *topic, struct 
     return -1;
 }
 
-int driver_send(struct driver *driver, const struct record *record, struct err *err)
+/* Records of a source are sent to the topic of its positions, which is assigned to whoever works them off. */
+static bool takes_input(const struct driver *driver, const char *name)
 {
-    if (topic_plan_source(driver->plan, record->topic, 0) < 0 || is_internal(driver, record->topic)) {
+    const struct planned_topic *topic = topic_plan_find(driver->plan, name);
+    return topic_plan_source(driver->plan, name, 0) >= 0 &&
+           (topic == NULL || topic->role == TOPIC_POSITIONS || /* NULL: one of a pattern that came later */
+            (topic->role != TOPIC_REPARTITION && !topic->changelog));
+}
+
+int driver_send_from(struct driver *driver, const struct record *record, const char *origin, struct err *err)
+{
+    if (!takes_input(driver, record->topic)) {
         return report_unread(driver, record->topic, err);
     }
-    if (memory_transport_append(driver->transport, record->topic, -1, record, err) != 0) {
+    if (memory_transport_append_from(driver->transport, record->topic, record, origin, err) != 0) {
         return -1;
     }
     return run_until_idle(driver, err);
+}
+
+int driver_send(struct driver *driver, const struct record *record, struct err *err)
+{
+    return driver_send_from(driver, record, record->topic, err);
 }
 
 int driver_advance(struct driver *driver, int64_t ms, struct err *err)

@@ -21,6 +21,9 @@ int driver_open(const struct driver_config *config, struct driver **driver, stru
 void driver_close(struct driver *driver);
 /* Appends one input record and runs until nothing is left to do, repartition topics included. */
 int driver_send(struct driver *driver, const struct record *record, struct err *err);
+/* The same for a record of a source, sent to the topic of its positions: `origin` is what callbacks see as its topic.
+ */
+int driver_send_from(struct driver *driver, const struct record *record, const char *origin, struct err *err);
 /* Moves the wall clock in one jump, fires what is due, runs until nothing is left to do. The clock starts at 0. */
 int driver_advance(struct driver *driver, int64_t ms, struct err *err);
 /* Everything is committed at once; this lets out what waits for a commit (`emit = "commit"`). */
@@ -28,7 +31,8 @@ int driver_commit(struct driver *driver, struct err *err);
 /* Ends the pipeline as a process would end, and starts it anew: state comes back from the changelogs. Stores and
  * instances that were looked at are gone. */
 int driver_restart(struct driver *driver, struct err *err);
-/* Next record written to a topic that is not internal, in the order of production over all topics; false: no more. */
+/* Next record written to a topic that is not internal or that a sink reads, in the order of production over all topics;
+ * false: no more. */
 bool driver_take(struct driver *driver, struct record *record);
 /* Next one of a single topic. */
 bool driver_take_from(struct driver *driver, const char *topic, struct record *record);

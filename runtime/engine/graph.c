@@ -255,7 +255,8 @@ int graph_add_store(struct graph *graph, struct node *node, const struct store_s
     }
     struct graph_store store = {.spec = *spec, .owner = node, .subtopology = -1};
     store.spec.name = keep_text(graph, spec->name);
-    store.changelog = spec->changelog ? graph_internal_name(graph, spec->name, "changelog") : NULL;
+    const char *suffix = spec->positions ? "positions" : "changelog";
+    store.changelog = spec->changelog ? graph_internal_name(graph, spec->name, suffix) : NULL;
     graph->stores = memory_grow(graph->stores, graph->store_count, &graph->store_capacity, sizeof(struct graph_store));
     graph->stores[graph->store_count] = store;
     add_user(&graph->stores[graph->store_count++], node);

@@ -32,6 +32,7 @@ struct node {
     const char *place;       /* "pipeline.lua:17" */
     const char *detail;      /* topics or stores for pictures, may be NULL */
     const char *form;        /* of its keys and values: codecs, windows; in the hash of its stores; may be NULL */
+    const struct connector_use *connector; /* a source or sink beyond topics; NULL: none */
 };
 
 /* A repartition topic is declared twice with one role: by the sink that writes it and by the source that reads it. A

@@ -3,6 +3,7 @@
  * All of them go by section: the sub-topologies in order, then one section per global table.
  */
 #include "base/json_write.h"
+#include "engine/connector.h"
 #include "engine/graph_int.h"
 
 #include <stdio.h>
@@ -116,6 +117,9 @@ static void text_source(const struct graph *graph, const struct node *node, stru
     if (text_stores(graph, node, &stores) > 0) { /* a table's source keeps its store itself */
         bytes_append_format(out, ", stores: [%s]", bytes_text(&stores));
     }
+    if (node->connector) {
+        bytes_append_format(out, ", connector: %s", node->connector->connector->kind);
+    }
     bytes_append_text(out, ")\n      --> ");
     text_names(node->children, node->child_count, out);
     bytes_append_text(out, "\n");
@@ -128,6 +132,8 @@ static void text_sink(const struct graph *graph, const struct node *node, struct
     bytes_append_format(out, "    Sink: %s (", node->name);
     if (text_topics(graph, node, &topics) > 0) {
         bytes_append_format(out, "topic: %s", bytes_text(&topics));
+    } else if (node->connector) {
+        bytes_append_format(out, "connector: %s", node->connector->connector->kind);
     } else {
         bytes_append_format(out, "extractor class: function at %s", graph_place(node));
     }

@@ -145,10 +145,8 @@ struct memory_topic *memory_log_need(struct memory_transport *memory, const char
 struct memory_partition *memory_log_partition(struct memory_transport *memory, const char *topic, int32_t partition,
                                               struct err *err);
 void memory_log_grow(struct memory_transport *memory, struct memory_topic *topic, int32_t total);
-/* Copies key, value and headers into the arena, in one piece. */
-struct record memory_log_copy(struct arena *arena, const struct record *record);
 /* Takes a record whose bytes last as long as the transport; returns the stored one. */
-const struct record *memory_log_append(struct memory_partition *partition, const struct record *record);
+struct record *memory_log_append(struct memory_partition *partition, const struct record *record);
 /* Copies up to `max` records from `offset` on, which must not be below the partition's low end. */
 size_t memory_log_read(const struct memory_partition *partition, int64_t offset, struct record *records, size_t max);
 void memory_log_delete_before(struct memory_partition *partition, int64_t offset);

@@ -259,7 +259,7 @@ static void add_pending(struct session *session, struct output *output, int32_t 
                                    sizeof(struct memory_pending));
     struct memory_pending *pending = &session->pending[session->pending_count++];
     pending->output = output;
-    pending->record = memory_log_copy(&session->payload, record);
+    pending->record = record_copy(&session->payload, record);
     pending->record.partition = partition;
 }
 

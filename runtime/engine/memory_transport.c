@@ -324,13 +324,13 @@ int memory_transport_open(const struct memory_transport_config *config, struct t
     return 0;
 }
 
-/* With the lock held. */
-static int append(struct memory_transport *memory, const char *topic, int32_t partition, const struct record *record,
-                  struct err *err)
+/* With the lock held. NULL on failure. */
+static struct record *append(struct memory_transport *memory, const char *topic, int32_t partition,
+                             const struct record *record, struct err *err)
 {
     struct memory_topic *found = memory_log_need(memory, topic, err);
     if (found == NULL) {
-        return -1;
+        return NULL;
     }
     if (partition < 0 && slice_is_null(record->key)) {
         partition = found->turn;
@@ -340,12 +340,12 @@ static int append(struct memory_transport *memory, const char *topic, int32_t pa
     }
     struct memory_partition *target = memory_log_partition(memory, topic, partition, err);
     if (target == NULL) {
-        return -1;
+        return NULL;
     }
-    struct record copy = memory_log_copy(&memory->payload, record);
-    memory_log_append(target, &copy);
+    struct record copy = record_copy(&memory->payload, record);
+    struct record *stored = memory_log_append(target, &copy);
     pthread_cond_broadcast(&memory->changed);
-    return 0;
+    return stored;
 }
 
 int memory_transport_append(struct transport *transport, const char *topic, int32_t partition,
@@ -353,9 +353,22 @@ int memory_transport_append(struct transport *transport, const char *topic, int3
 {
     struct memory_transport *memory = memory_of(transport);
     pthread_mutex_lock(&memory->lock);
-    int result = append(memory, topic, partition, record, err);
+    struct record *stored = append(memory, topic, partition, record, err);
     pthread_mutex_unlock(&memory->lock);
-    return result;
+    return stored != NULL ? 0 : -1;
+}
+
+int memory_transport_append_from(struct transport *transport, const char *topic, const struct record *record,
+                                 const char *origin, struct err *err)
+{
+    struct memory_transport *memory = memory_of(transport);
+    pthread_mutex_lock(&memory->lock);
+    struct record *stored = append(memory, topic, -1, record, err);
+    if (stored != NULL) {
+        stored->topic = (const char *)arena_copy(&memory->payload, slice_of(origin, strlen(origin) + 1)).data;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return stored != NULL ? 0 : -1;
 }
 
 bool memory_transport_record(struct transport *transport, const char *topic, int32_t partition, int64_t offset,

@@ -52,6 +52,9 @@ int memory_transport_open(const struct memory_transport_config *config, struct t
 /* Appends a committed record from outside. Partition -1: by key. */
 int memory_transport_append(struct transport *transport, const char *topic, int32_t partition,
                             const struct record *record, struct err *err);
+/* The same by key, for a record that readers see as one of `origin`, as connectors name where theirs are from. */
+int memory_transport_append_from(struct transport *transport, const char *topic, const struct record *record,
+                                 const char *origin, struct err *err);
 /* Committed record number `offset` of a partition; false: there is none. Valid until the topic grows. */
 bool memory_transport_record(struct transport *transport, const char *topic, int32_t partition, int64_t offset,
                              struct record *record);

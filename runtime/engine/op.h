@@ -79,6 +79,12 @@ int op_dead_letter(struct node *node, const struct item *item, const struct err 
 /* An operator that changes its store while it is opened says so: then a commit follows without a record. */
 void op_touch(struct worker *worker);
 
+/* Sinks of connectors. Gives a record of the topic that the node's connector reads to its task; it is copied. */
+void op_sink_put(struct node *node, const struct record *record);
+/* Why the target refuses the record being processed, whose fate the node's policy decides; NULL: it has not been tried.
+ */
+const struct err *op_sink_refusal(const struct node *node);
+
 /* Timers: `fire` runs inside a protected entry of its own. Stream time: first with the very first record, then on
  * multiples of the interval; wall time: first after one interval. Once per jump. (SEMANTICS of Kafka Streams.) */
 enum op_time { TIME_STREAM, TIME_WALL };

@@ -138,7 +138,7 @@ void query_serve(struct query_desk *desk, int thread, struct stream_thread *work
     pthread_mutex_lock(&desk->lock);
     for (int i = 0; i < stream_thread_worker_count(workers) && result == 0; i++) {
         struct worker *worker = stream_thread_worker(workers, i);
-        if (worker_state(worker) == WORKER_RUNNING && worker_stores(worker)) {
+        if (worker_state(worker) == WORKER_RUNNING) {
             result = desk->each(desk->each_self, worker, &err);
         }
     }

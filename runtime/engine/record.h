@@ -7,7 +7,7 @@
 #ifndef TIDEMILL_ENGINE_RECORD_H
 #define TIDEMILL_ENGINE_RECORD_H
 
-#include "base/bytes.h"
+#include "base/arena.h"
 
 struct header {
     struct slice name;
@@ -28,6 +28,9 @@ struct record {
     const char *topic;      /* lives as long as the process's topic names do */
     int32_t partition;
 };
+
+/* Key, value and headers go into the arena, in one piece; the topic's name stays borrowed. */
+struct record record_copy(struct arena *arena, const struct record *record);
 
 struct codec; /* scripts/codec.h: bytes <-> Lua value */
 

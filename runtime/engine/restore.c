@@ -113,6 +113,7 @@ static enum restore_verdict judge(const struct restorer *restorer, struct worker
         .partitions = topic_plan_partitions(config->plan, config->subtopology),
         .committed = committed,
         .committed_count = inputs,
+        .commit_number = worker_commit_number(worker),
         .changelogs = changelogs,
         .changelog_count = (size_t)worker_changelog_count(worker),
         .now_ms = clock_wall_ms(restorer->config.clock),

@@ -50,6 +50,7 @@ struct restore_facts {
     int32_t partitions;               /* of the sub-topology now; 0: not known */
     const struct position *committed; /* stable offsets of the group, one per input */
     size_t committed_count;
+    int64_t commit_number; /* of the group's last commit of this worker, as its metadata says; 0: not known */
     const struct restore_changelog *changelogs;
     size_t changelog_count;
     int64_t now_ms;

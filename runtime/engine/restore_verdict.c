@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/restore.h"
+#include "engine/timers.h"
 
 static const char *const verdict_names[] = {
     [VERDICT_REUSE] = "reuse",
@@ -91,6 +92,17 @@ static bool offsets_expired(const struct restore_facts *facts, struct err *why)
     return false;
 }
 
+/* A commit that moved no offset, of a timer's work or of a source's position, moves the number in the metadata. */
+static bool misses_commit(const struct restore_facts *facts)
+{
+    int64_t kept = 0;
+    for (size_t i = 0; i < facts->meta->input_count; i++) {
+        int64_t number = timers_commit_number(facts->meta->inputs[i].metadata);
+        kept = number > kept ? number : kept;
+    }
+    return kept < facts->commit_number;
+}
+
 /* -1: the store is behind the group somewhere, 1: ahead somewhere, 0: equal everywhere. */
 static int compare_inputs(const struct restore_facts *facts)
 {
@@ -104,7 +116,7 @@ static int compare_inputs(const struct restore_facts *facts)
         }
         result = offset < input->offset ? -1 : result;
     }
-    return result;
+    return result == 0 && misses_commit(facts) ? -1 : result;
 }
 
 /* Without committed offsets nothing says that a rebuild was finished: then the end must have been reached. */

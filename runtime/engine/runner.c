@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/generation.h"
+#include "engine/purger.h"
 #include "engine/query.h"
 #include "engine/slot.h"
 
@@ -54,6 +55,7 @@ struct runner {
     struct topic_plan *plan;
     struct slot *slot;
     struct state_cleaner *cleaner;
+    struct purger *purger;
     struct query_desk *queries;
     struct lane *lanes;
     int lane_count;
@@ -126,6 +128,19 @@ static void describe_worker(struct lane *lane, struct worker *worker)
     snprintf(status->name, sizeof(status->name), "%s", worker_name(worker));
 }
 
+/* What a repartition topic holds before that is of no use to anybody. */
+static void note_processed(struct runner *runner, struct worker *worker)
+{
+    for (int i = 0; i < worker_input_count(worker); i++) {
+        struct position committed;
+        worker_committed(worker, i, &committed);
+        const struct planned_topic *topic = topic_plan_find(runner->plan, committed.topic);
+        if (topic && topic->role == TOPIC_REPARTITION && committed.offset > 0) {
+            purger_note(runner->purger, &committed);
+        }
+    }
+}
+
 static bool is_at_end(struct stream_thread *thread, const struct runner *runner)
 {
     return stream_thread_reached(thread, runner->inputs.list, runner->inputs.count) &&
@@ -139,6 +154,7 @@ static void publish(struct lane *lane)
     lane->worker_count = 0;
     for (int i = 0; i < stream_thread_worker_count(lane->thread); i++) {
         describe_worker(lane, stream_thread_worker(lane->thread, i));
+        note_processed(runner, stream_thread_worker(lane->thread, i));
     }
     lane->departed_records = stream_thread_departed_records(lane->thread);
     lane->joined = stream_thread_joined(lane->thread);
@@ -315,7 +331,8 @@ static int prepare(struct runner *runner, struct err *err)
                            true, &runner->cleaner, err) ||
         topic_plan_make(runner->graph, &runner->config.settings, runner->config.transport, runner->config.embedded,
                         false, runner->config.stopped, &runner->plan, err) ||
-        generation_mark(runner->plan, runner->config.transport, &runner->clock, err)) {
+        generation_mark(runner->plan, runner->config.transport, &runner->clock, err) ||
+        purger_open(runner->config.transport, runner->config.settings.repartition_purge_ms, &runner->purger, err)) {
         return -1;
     }
     size_up(runner);
@@ -394,6 +411,7 @@ void runner_close(struct runner *runner)
     free(runner->internal.list);
     topic_plan_free(runner->plan);
     query_desk_free(runner->queries);
+    purger_close(runner->purger);
     state_cleaner_close(runner->cleaner);
     slot_close(runner->slot);
     if (runner->described) {

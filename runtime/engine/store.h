@@ -18,6 +18,7 @@ struct store_spec {
     const char *name;
     enum store_kind kind;
     bool changelog;       /* false: state that a restart may lose, kept in local files only */
+    bool positions;       /* where a connector stands: its changelog is the positions topic, "<app>-<name>-positions" */
     int64_t segment_ms;   /* window and session stores: length of one segment of time */
     int64_t retention_ms; /* window and session stores: segments older than this behind stream time are dropped */
     int64_t ttl_ms;       /* key-value stores: entries not written for that long (stream time) are deleted; 0: never */

@@ -55,6 +55,11 @@ static void wake(void *self)
     pthread_mutex_unlock(&thread->wake_lock);
 }
 
+void stream_thread_on_task(void *self)
+{
+    wake(self);
+}
+
 static bool is_stopping(void *self)
 {
     const struct stream_thread *thread = self;

@@ -28,6 +28,7 @@ struct stream_thread_config {
     bool holds_back;              /* see worker_config (driver) */
     bool (*stopping)(void *self); /* the thread is going to be closed: brokers are not waited for; may be NULL */
     void *self;
+    bool no_connectors;          /* their tasks are not run: what their topics bring is all there is (driver) */
     bool restore_inline;         /* restore within step instead of on a thread of its own (driver, unit tests) */
     const struct position *ends; /* --until-end: records of these inputs from there on are left alone */
     size_t end_count;

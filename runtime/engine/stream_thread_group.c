@@ -95,10 +95,13 @@ static int open_worker(struct stream_thread *thread, int subtopology, int32_t pa
         .globals = globals_stores(thread->globals),
         .session = thread->session,
         .transport = thread->transport,
+        .log = thread->config.transport,
         .clock = thread->config.clock,
         .subtopology = subtopology,
         .partition = partition,
         .holds_back = thread->config.holds_back,
+        .wake = thread->config.no_connectors ? NULL : stream_thread_on_task,
+        .self = thread,
         .ends = thread->config.ends,
         .end_count = thread->config.end_count,
     };

@@ -58,6 +58,7 @@ struct stream_thread {
 };
 
 /* stream_thread.c */
+void stream_thread_on_task(void *self); /* a connector's task has something for its worker; @thread any */
 enum commit_step stream_thread_run_commit(struct stream_thread *thread, struct err *err);
 
 /* stream_thread_group.c */

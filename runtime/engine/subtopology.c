@@ -48,10 +48,10 @@ static int claim_internal(const struct graph *graph, struct claims *claims, stru
     }
     for (size_t i = 0; i < graph->topic_count; i++) {
         const struct graph_topic *topic = &graph->topics[i];
-        if (topic->role != TOPIC_REPARTITION && topic->role != TOPIC_POSITIONS) {
-            continue;
+        if (topic->role != TOPIC_REPARTITION) {
+            continue; /* a positions topic is the changelog of a store */
         }
-        bool reads = topic->role == TOPIC_REPARTITION && topic->node->role == NODE_SOURCE;
+        bool reads = topic->node->role == NODE_SOURCE;
         if (add_claim(claims, (struct claim){topic->name, topic->node, reads ? CLAIM_READS : CLAIM_WRITES}, err) != 0) {
             return -1;
         }

@@ -124,6 +124,12 @@ static bool take_number(const char **at, int64_t *number)
     return taken;
 }
 
+int64_t timers_commit_number(const char *metadata)
+{
+    size_t prefix = strlen(METADATA_VERSION " ");
+    return metadata && strncmp(metadata, METADATA_VERSION " ", prefix) == 0 ? strtoll(metadata + prefix, NULL, 10) : 0;
+}
+
 int timers_recall(struct timers *timers, const char *metadata, int64_t *commit_number, int64_t *stream_time)
 {
     size_t prefix = strlen(METADATA_VERSION " ");

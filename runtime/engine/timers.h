@@ -53,6 +53,8 @@ static inline bool timers_maybe_due(const struct timers *timers, enum op_time ki
  * commits of the same offsets can be told apart), stream time, and the schedules of the initial stream-time timers (-1:
  * cancelled). More may be appended behind a '|'. */
 void timers_describe(const struct timers *timers, int64_t commit_number, int64_t stream_time, struct bytes *out);
+/* The number in such a text; 0: there is none, or it is something else. */
+int64_t timers_commit_number(const char *metadata);
 /* Reads such a text back, into schedules for the timers made from now on; anything else, and a text with a lower number
  * than *commit_number, leaves everything alone and returns -1. */
 int timers_recall(struct timers *timers, const char *metadata, int64_t *commit_number, int64_t *stream_time);

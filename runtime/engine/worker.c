@@ -95,6 +95,7 @@ static int open_stores(struct worker *worker, struct err *err)
         return err_wrap(err, "opening the state of worker %s", worker->name);
     }
     worker_find_changelogs(worker);
+    worker_find_tasks(worker);
     if (worker->stores) {
         worker->ttl = worker_ttl_new(graph, worker->config.subtopology, worker->stores, worker->config.stores);
     }
@@ -135,6 +136,8 @@ void worker_close(struct worker *worker)
     if (!worker) {
         return;
     }
+    worker_clear_inputs(worker); /* asks their tasks whose the records are */
+    worker_close_tasks(worker);
     worker_unload_program(worker);
     worker_ttl_free(worker->ttl);
     if (worker->stores) {
@@ -144,7 +147,6 @@ void worker_close(struct worker *worker)
         state_cleaner_release(worker->config.cleaner, worker->directory);
         free(worker->directory);
     }
-    worker_clear_inputs(worker);
     for (size_t i = 0; i < worker->output_count; i++) {
         free(worker->outputs[i].topic);
     }
@@ -250,7 +252,7 @@ static int process_one(struct worker *worker, struct worker_input *input, struct
 {
     const struct record *record = &input->records[input->next];
     const struct program_class *program = worker->config.program->class;
-    worker->dirty = true;
+    worker->dirty = worker->dirty || !worker_task_drains(input); /* a sink commits what its target has */
     for (int i = 0; i < input->source_count; i++) {
         if (!input->sources[i]->extracts_time && !op_time_jumps(worker, record->timestamp)) {
             op_observe_time(worker, record->timestamp);
@@ -262,6 +264,9 @@ static int process_one(struct worker *worker, struct worker_input *input, struct
     }
     input->position = record->offset + 1;
     input->next++;
+    if (input->task && worker_task_advance(worker, input, err)) {
+        return -1;
+    }
     int fired = 0;
     return worker->stream_time >= 0 ? fire_due(worker, TIME_STREAM, worker->stream_time, &fired, err) : 0;
 }
@@ -309,7 +314,10 @@ static int process_round(void *data, struct err *err)
         worker_look_ahead(worker, round->input);
         result = process_one(worker, round->input, err);
         round->processed += result == 0;
-        if (result || round->processed == round->max ||
+        if (result == 0 && worker_task_inside(round->input)) {
+            continue;
+        }
+        if (result || round->processed >= round->max || !worker_tasks_have_room(worker) ||
             takes_long(worker, round->processed, round->started_ns, &look_at)) {
             break;
         }
@@ -318,13 +326,27 @@ static int process_round(void *data, struct err *err)
     return result;
 }
 
+/* The input of the first record; NULL: there is none, or a sink has no room for it. */
+static int begin_round(struct worker *worker, struct worker_input **input, struct err *err)
+{
+    bool room = true;
+    if (worker->suspended) {
+        return 0;
+    }
+    if (worker->task_count > 0 && worker_tasks_look(worker, &room, err)) {
+        return -1;
+    }
+    return room ? worker_take(worker, input, err) : worker_pause(worker, true, err);
+}
+
 int worker_process(struct worker *worker, int max, int *processed, struct err *err)
 {
     struct round round = {.worker = worker, .started_ns = clock_monotonic_ns(worker->config.clock), .max = max};
     worker_begin_round(worker);
-    int result = worker->suspended ? 0 : worker_take(worker, &round.input, err);
+    int result = begin_round(worker, &round.input, err);
     if (result == 0 && round.input) {
         result = worker->config.program->class->round(worker->instance, process_round, &round, err);
+        worker_tasks_flush(worker);
     }
     *processed = round.processed;
     if (round.processed > 0) {
@@ -340,6 +362,11 @@ int worker_punctuate(struct worker *worker, int *fired, struct err *err)
         return 0; /* what a timer writes could not be committed now */
     }
     return fire_due(worker, TIME_WALL, clock_wall_ms(worker->config.clock), fired, err);
+}
+
+int64_t worker_commit_number(const struct worker *worker)
+{
+    return worker->commit_number;
 }
 
 int64_t worker_records(const struct worker *worker)

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "engine/app.h"
+#include "engine/connector_status.h"
 #include "engine/program.h"
 #include "engine/state_cleaner.h"
 #include "engine/store.h"
@@ -31,10 +32,13 @@ struct worker_config {
     struct store_set *globals;     /* stores of the thread's global tables; NULL: none */
     struct session *session;       /* for producing */
     const struct transport_class *transport;
+    struct transport *log; /* behind the session, for questions */
     const struct clock *clock;
     int subtopology;
     int32_t partition;
-    bool holds_back; /* what waits for a commit waits until worker_release: the commits are the driver's own */
+    bool holds_back;          /* what waits for a commit waits until worker_release: the commits are the driver's own */
+    void (*wake)(void *self); /* a connector's task has something for the worker, @thread any; NULL: none are run */
+    void *self;
     const struct position *ends; /* --until-end: records of these inputs from there on are left alone */
     size_t end_count;
 };
@@ -67,6 +71,8 @@ void worker_clear_inputs(struct worker *worker);
 /* Whether the committed offset of the partition is the one this worker committed (or it never had that input). */
 bool worker_agrees(const struct worker *worker, const struct assigned *assigned);
 int worker_input_count(const struct worker *worker);
+/* Of the last commit that this worker knows of; 0: none. */
+int64_t worker_commit_number(const struct worker *worker);
 /* Where the group's offset of an input stands as far as this worker knows (OFFSET_NONE: nothing committed yet). */
 void worker_committed(const struct worker *worker, int index, struct position *position);
 /* Paused inputs don't end a poll. worker_process lets the ones that it needs go again. */
@@ -131,6 +137,18 @@ int64_t worker_lag(struct worker *worker);
 /* Makes the stores say what the operators know, for whoever looks into them from outside. */
 int worker_settle(struct worker *worker, struct err *err);
 int64_t worker_records(const struct worker *worker); /* processed since it was opened */
+
+/* ---- connectors ---- */
+struct worker_connector {
+    char name[250];
+    const char *kind; /* static */
+    bool sink;
+    struct connector_report report;
+};
+/* Tasks of connectors that the worker runs now. */
+size_t worker_connector_count(const struct worker *worker);
+void worker_connector(const struct worker *worker, size_t index, struct worker_connector *connector);
+
 /* Whether the worker has committed everything of an input partition before that offset, or does not read it. */
 bool worker_reached(struct worker *worker, const struct position *end);
 

@@ -253,6 +253,7 @@ static void note_committed(struct worker *worker)
     worker->dirty = false;
     worker->uncommitted_records = 0;
     worker->uncommitted_bytes = 0;
+    worker_tasks_committed(worker);
 }
 
 static void note_acknowledged(struct worker *worker)

@@ -63,12 +63,19 @@ int worker_add_input(struct worker *worker, const struct assigned *assigned, str
         .stop = find_stop(worker, assigned),
     };
     worker_find_sources(worker, input);
+    input->task = worker->config.wake ? worker_task_of(worker, assigned->topic) : NULL;
     if (input->source_count == 0) {
         return err_set(err, ERR_FATAL, ERR_INTERNAL, "Worker %s has no source for topic %s.", worker->name,
                        assigned->topic);
     }
+    if (worker_task_drains(input)) {
+        input->task->placed = false;
+    }
     worker->input_count++;
     recall(worker, assigned->metadata);
+    if (worker_task_feeds(input)) { /* positions are for the store, which has them */
+        return worker->config.transport->pause(worker->config.session, input->handle, true, err);
+    }
     return 0;
 }
 
@@ -93,7 +100,9 @@ void worker_clear_inputs(struct worker *worker)
     worker->suspended = false;
     worker->blocked_until_ns = 0;
     for (size_t i = 0; i < worker->input_count; i++) {
-        free(worker->inputs[i].records);
+        if (!worker_task_feeds(&worker->inputs[i])) {
+            free(worker->inputs[i].records);
+        }
         free(worker->inputs[i].sources);
     }
     worker->input_count = 0;
@@ -150,6 +159,9 @@ static int64_t known_end(const struct worker *worker, const struct worker_input 
 /* Whether records are to come that are not buffered; an end that is not known yet may hide some. */
 static bool has_unread(const struct worker *worker, const struct worker_input *input)
 {
+    if (worker_task_feeds(input)) {
+        return worker_task_ready(input->task);
+    }
     int64_t position = read_up_to(worker, input);
     int64_t end = known_end(worker, input);
     return position < input->stop && (end < 0 || end > position);
@@ -157,6 +169,9 @@ static bool has_unread(const struct worker *worker, const struct worker_input *i
 
 int64_t worker_next_offset(const struct worker *worker, const struct worker_input *input)
 {
+    if (input->task) {
+        return worker_task_next_offset(worker, input);
+    }
     int64_t read = read_up_to(worker, input);
     if (used_up(input) && read > input->position) {
         return read; /* control records do not count as lag (P8) */
@@ -168,7 +183,7 @@ bool worker_drained(struct worker *worker)
 {
     for (size_t i = 0; i < worker->input_count && !worker->suspended; i++) {
         const struct worker_input *input = &worker->inputs[i];
-        if (!used_up(input) || has_unread(worker, input)) {
+        if (!used_up(input) || has_unread(worker, input) || (input->task && !worker_task_done(input))) {
             return false;
         }
     }
@@ -180,6 +195,9 @@ int64_t worker_lag(struct worker *worker)
     int64_t lag = 0;
     for (size_t i = 0; i < worker->input_count && !worker->suspended; i++) {
         const struct worker_input *input = &worker->inputs[i];
+        if (worker_task_feeds(input)) {
+            continue; /* nobody knows what the database still has */
+        }
         int64_t position = read_up_to(worker, input);
         int64_t end = known_end(worker, input);
         lag += (position >= 0 && end > position ? end - position : 0) + (int64_t)(input->count - input->next);
@@ -191,8 +209,8 @@ int64_t worker_lag(struct worker *worker)
 bool worker_reached(struct worker *worker, const struct position *end)
 {
     const struct worker_input *input = find_input(worker, end->topic, end->partition);
-    if (!input || end->offset <= 0 || input->committed >= end->offset) {
-        return true;
+    if (!input || end->offset <= 0 || input->committed >= end->offset || worker_task_feeds(input)) {
+        return true; /* of a source nothing but its positions is read, and those only at open */
     }
     return !worker->suspended && !worker->dirty && used_up(input) && read_up_to(worker, input) >= end->offset;
 }
@@ -201,7 +219,7 @@ bool worker_reached(struct worker *worker, const struct position *end)
 
 static int set_paused(struct worker *worker, struct worker_input *input, bool paused, struct err *err)
 {
-    if (input->paused == paused || !input->handle) {
+    if (input->paused == paused || !input->handle || worker_task_feeds(input)) {
         return 0;
     }
     if (worker->config.transport->pause(worker->config.session, input->handle, paused, err)) {
@@ -228,6 +246,9 @@ static int refill(struct worker *worker, struct worker_input *input, struct err 
     input->ahead = 0;
     input->count = 0;
     input->asked = true;
+    if (worker_task_feeds(input)) {
+        return worker_task_refill(worker, input, err);
+    }
     if (read_up_to(worker, input) >= input->stop) {
         return set_paused(worker, input, true, err); /* what lies behind the end must not keep the thread awake */
     }
@@ -252,16 +273,34 @@ static int refill(struct worker *worker, struct worker_input *input, struct err 
     return 0;
 }
 
-int worker_seek_back(struct worker *worker, struct worker_input *input, struct err *err)
+static void drop_buffered(struct worker_input *input)
 {
     input->count = 0;
     input->next = 0;
     input->ahead = 0;
-    input->position = input->committed;
-    int64_t offset = input->committed >= 0 ? input->committed : input->first;
-    if (offset >= 0 && worker->config.transport->seek(worker->config.session, input->handle, offset, err)) {
+}
+
+int worker_seek(struct worker *worker, struct worker_input *input, int64_t offset, struct err *err)
+{
+    drop_buffered(input);
+    if (worker->config.transport->seek(worker->config.session, input->handle, offset, err)) {
         return -1;
     }
+    input->position = offset;
+    return set_paused(worker, input, false, err);
+}
+
+int worker_seek_back(struct worker *worker, struct worker_input *input, struct err *err)
+{
+    if (input->task) {
+        worker_task_rewind(input->task);
+    }
+    int64_t offset = input->committed >= 0 ? input->committed : input->first;
+    if (offset >= 0 && !worker_task_feeds(input) && worker_seek(worker, input, offset, err)) {
+        return -1;
+    }
+    drop_buffered(input);
+    input->position = input->committed;
     return set_paused(worker, input, false, err);
 }
 

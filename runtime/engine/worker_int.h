@@ -1,5 +1,5 @@
 /* The body of a worker, shared by worker.c (life and processing), worker_input.c (what it reads), worker_op.c (what
- * operators ask for) and worker_commit.c (positions, changelog, store).
+ * operators ask for), worker_commit.c (positions, changelog, store) and worker_task.c (connectors).
  *
  * Ownership: everything here belongs to the worker.
  */
@@ -7,9 +7,40 @@
 #define TIDEMILL_ENGINE_WORKER_INT_H
 
 #include "base/arena.h"
+#include "engine/sink_task.h"
+#include "engine/source_task.h"
 #include "engine/timers.h"
 #include "engine/worker.h"
 #include "engine/worker_ttl.h"
+
+/* What becomes of a record that a sink's target refuses. */
+enum refusal {
+    REFUSAL_NONE,
+    REFUSAL_FOUND,  /* the node's policy is still to be asked */
+    REFUSAL_TREATED /* it is, and the task may pass over the record once that is committed */
+};
+
+/* A connector of the sub-topology: the task of a source stands in for its positions topic, that of a sink takes what
+ * its topic brings. */
+struct worker_task {
+    const struct connector_use *use; /* of the described graph, which outlives the worker */
+    int node;
+
+    struct source_task *source;      /* NULL: not open */
+    struct source_task_batch *batch; /* the last one taken; NULL: none */
+    bool processed;                  /* all of the batch is, and its position is in the store */
+    int64_t taken;                   /* records so far: what they have in place of offsets */
+    struct bytes position;           /* the last one put into the store */
+    bool moved;                      /* it is not committed yet */
+
+    struct sink_task *sink;
+    bool opened;          /* the target has said what it has */
+    bool begun;           /* and the group has an offset: only then the target may get one */
+    bool placed;          /* reading has been compared with what the target needs */
+    int64_t acknowledged; /* as of the last look */
+    enum refusal refusal;
+    struct err reason; /* of the refusal */
+};
 
 struct worker_input {
     const char *topic;
@@ -17,7 +48,8 @@ struct worker_input {
     struct input *handle;  /* NULL while the worker is suspended */
     struct node **sources; /* nodes that read the topic, in order of creation */
     int source_count;
-    struct record *records; /* borrowed content, valid until the next fetch of this input */
+    struct worker_task *task; /* of the connector that stands in for the topic, or reads it; NULL: a topic only */
+    struct record *records;   /* borrowed content, valid until the next fetch of this input */
     size_t count;
     size_t next;           /* first one not yet processed */
     size_t ahead;          /* first one whose rows have not been asked for ahead of its turn */
@@ -90,6 +122,9 @@ struct worker {
     struct worker_changelog *changelogs;
     size_t changelog_count;
 
+    struct worker_task *tasks; /* one per connector of the sub-topology */
+    size_t task_count;
+
     struct worker_ahead *aheads;
     size_t ahead_count;
     size_t ahead_capacity;
@@ -134,6 +169,44 @@ static inline void worker_look_ahead(struct worker *worker, struct worker_input 
         worker_ask_ahead(worker, input);
     }
 }
+/* worker_task.c */
+void worker_find_tasks(struct worker *worker);
+void worker_close_tasks(struct worker *worker);
+/* The task behind a topic; NULL: there is none. */
+struct worker_task *worker_task_of(struct worker *worker, const char *topic);
+static inline bool worker_task_feeds(const struct worker_input *input)
+{
+    return input->task && !input->task->use->sink;
+}
+static inline bool worker_task_drains(const struct worker_input *input)
+{
+    return input->task && input->task->use->sink;
+}
+/* Whether a batch of a source has been begun: it is processed as a whole, because its position stands at its end. */
+static inline bool worker_task_inside(const struct worker_input *input)
+{
+    return worker_task_feeds(input) && input->next > 0 && input->next < input->count;
+}
+/* The next batch of a source's task as the input's records. */
+int worker_task_refill(struct worker *worker, struct worker_input *input, struct err *err);
+/* After each record of a source: the position goes into the store behind the last one of its batch. */
+int worker_task_advance(struct worker *worker, struct worker_input *input, struct err *err);
+bool worker_task_ready(const struct worker_task *task); /* a batch can be taken at once */
+/* Whether nothing is left: the source is at its end, the target has everything that was read. */
+bool worker_task_done(const struct worker_input *input);
+/* Where the group's offset goes. For a sink never beyond what the target has, not even over control records: what lies
+ * before it is deleted from a topic that nobody else reads. */
+int64_t worker_task_next_offset(const struct worker *worker, const struct worker_input *input);
+/* The task begins anew where the stores stand. */
+void worker_task_rewind(struct worker_task *task);
+/* Before records are taken: opens tasks, and treats what they have to say. *room false: no record may be taken now. */
+int worker_tasks_look(struct worker *worker, bool *room, struct err *err);
+bool worker_tasks_have_room(const struct worker *worker);
+void worker_tasks_flush(struct worker *worker);     /* at the end of a round */
+void worker_tasks_committed(struct worker *worker); /* after a commit */
+/* worker_input.c */
+/* Goes on reading at that offset and drops what is buffered. */
+int worker_seek(struct worker *worker, struct worker_input *input, int64_t offset, struct err *err);
 /* worker_commit.c */
 void worker_find_changelogs(struct worker *worker);
 

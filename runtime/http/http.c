@@ -87,6 +87,19 @@ static void workers(struct http *http, struct MHD_Connection *connection, struct
     http->source.workers(http->source.self, &answer->body);
 }
 
+static void connectors(struct http *http, struct MHD_Connection *connection, struct answer *answer)
+{
+    struct err err;
+    (void)connection;
+    answer->type = TYPE_JSON;
+    if (http->source.connectors(http->source.self, &answer->body, &err) != 0) {
+        answer->status = MHD_HTTP_SERVICE_UNAVAILABLE;
+        answer->type = TYPE_TEXT;
+        bytes_clear(&answer->body);
+        bytes_append_format(&answer->body, "%s\n", err.text);
+    }
+}
+
 #define STORES "/stores"
 
 static const char *argument(struct MHD_Connection *connection, const char *name)
@@ -126,8 +139,8 @@ static const struct {
     const char *path;
     void (*fill)(struct http *http, struct MHD_Connection *connection, struct answer *answer);
 } paths[] = {
-    {"/healthz", healthz},   {"/readyz", readyz},   {"/metrics", metrics},
-    {"/topology", topology}, {"/workers", workers}, {STORES, stores},
+    {"/healthz", healthz}, {"/readyz", readyz},         {"/metrics", metrics}, {"/topology", topology},
+    {"/workers", workers}, {"/connectors", connectors}, {STORES, stores},
 };
 #define PATH_COUNT (sizeof paths / sizeof paths[0])
 

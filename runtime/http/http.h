@@ -1,6 +1,7 @@
-/* The read-only server of a running app: health, metrics, topology, workers.
+/* The read-only server of a running app: health, metrics, topology, workers, connectors, stores.
  *
  *     GET /healthz /readyz /metrics /topology?format=text|dot|mermaid|json /workers
+ *     GET /connectors
  *     GET /stores, /stores/NAME?key=|prefix=|from=&to=, partition=, limit=, after=
  *
  * Ownership: http_open starts a thread of its own, http_close ends it. The callbacks are called on that thread, one at
@@ -27,6 +28,8 @@ struct http_source {
     bool (*ready)(void *self);   /* joined and restored */
     void (*topology)(void *self, enum graph_format format, struct bytes *out);
     void (*workers)(void *self, struct bytes *out); /* JSON */
+    /* JSON. ERR_RETRY: 503. */
+    int (*connectors)(void *self, struct bytes *out, struct err *err);
     /* Lines of JSON. ERR_RETRY: 503, ERR_CONFIG: 404, others: 400. */
     int (*stores)(void *self, const struct http_stores *request, struct bytes *out, struct err *err);
 };

@@ -1,6 +1,6 @@
 -- Codecs, values and the rest of what `require "tidemill"` gives; runs last.
 local core, dsl = ...
-local tm, later, quote, suggest, names_of = dsl.tm, dsl.later, dsl.quote, dsl.suggest, dsl.names_of
+local tm, quote, suggest, names_of = dsl.tm, dsl.quote, dsl.suggest, dsl.names_of
 
 for name, codec in pairs(core.codecs) do tm[name] = codec end
 tm.null = core.null
@@ -11,14 +11,9 @@ tm.log = core.log
 tm.metric = core.metric
 tm.env = core.env
 
-local NOT_YET = {
-  connect = true, source = true, sink = true,
-}
-
 -- What is there is found without a function call: callbacks say tm.null for each record.
 return setmetatable(tm, {
   __index = function(_, name)
-    if NOT_YET[name] then later("tm." .. name) end
     core.fail("tm has no function or value " .. quote(name) .. suggest(name, names_of(tm)))
   end,
   __newindex = function(_, name)

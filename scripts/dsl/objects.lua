@@ -39,12 +39,12 @@ local app_methods, stream_methods, table_methods, grouped_methods, grouped_table
 
 local TO_STREAM_FIRST = {}
 for _, name in ipairs { "map", "flat_map", "flat_map_values", "select_key", "peek", "foreach", "branch", "merge",
-  "repartition", "through", "process", "sink", "group_by_key", "to_table" } do
+  "repartition", "through", "process", "group_by_key", "to_table", "unwrap" } do
   TO_STREAM_FIRST[name] = "a table has no method " .. quote(name) .. "; write :to_stream():" .. name .. "(...)"
 end
 
-local app_class = class("the app", app_methods, { source = true })
-local stream_class = class("a stream", stream_methods, { sink = true }, {
+local app_class = class("the app", app_methods, {})
+local stream_class = class("a stream", stream_methods, {}, {
   count = "count needs a grouped stream; write :group_by_key():count { store = ... }",
   reduce = "reduce needs a grouped stream; write :group_by_key():reduce { store = ..., add = ... }",
   aggregate = "aggregate needs a grouped stream; "
@@ -175,7 +175,7 @@ end
 
 dsl.object, dsl.self_of, dsl.node, dsl.new_stream, dsl.computed_value = object, self_of, node, new_stream, computed_value
 dsl.repartition, dsl.store_of, dsl.need_store, dsl.join_lists = repartition, store_of, need_store, join_lists
-dsl.emit_of = emit_of
+dsl.emit_of, dsl.declare_internal = emit_of, declare_internal
 dsl.STORE_OPTIONS = STORE_OPTIONS
 dsl.class = class
 dsl.app_methods, dsl.stream_methods, dsl.table_methods, dsl.grouped_methods =

@@ -264,7 +264,7 @@ static void measure(const struct pipeline *pipeline)
         .default_partitions = 1, .create_topics = true, .timeless = true, .discard_outputs = true, .clock = &clock};
     must(memory_transport_open(&memory, &transport, &err), &err);
     struct program *program;
-    must(program_open(path, &operators_all, &program, &err), &err);
+    must(program_open(path, &operators_all, NULL, &program, &err), &err);
     fill_rows(transport, pipeline);
     if (pipeline->rows == 0) {
         fill(transport, pipeline);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A relay on a real Kafka, exactly once, a commit every 100 ms: CPU per record of tidemill and of a bare librdkafka loop
-# with the same properties, in turns, and the memory of both when idle.
-#   kafka.sh [PROGRAM [RECORDS]]
+# with the same properties, in turns, the same at least once, and the memory of both when idle. "at-least-once" as the
+# third argument: only what exactly once costs.
+#   kafka.sh [PROGRAM [RECORDS [at-least-once]]]
 # Exit 77: the broker can't be had here.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -35,6 +36,12 @@ app:stream("in", { key = tm.bytes, value = tm.bytes }):to("out-$1")
 LUA
 }
 
+run_mine() { # run, guarantee; prints the seconds of CPU of the program
+    write_script "$1"
+    cpu_seconds "$work/out" "$program" run "$work/relay.lua" --brokers "$brokers" --data "$work/data" --until-end \
+        --threads 1 --log-level warn --set "guarantee=$2"
+}
+
 check_count() { # topic
     local found
     found=$("$tool" count "$brokers" "$1" 2> /dev/null)
@@ -46,10 +53,8 @@ run_once() { # run; prints nanoseconds per record of the bare loop, of the one w
     for topic in "bare-$1" "headless-$1" "out-$1"; do
         "$tool" create "$brokers" "$topic" 4 2> /dev/null
     done
-    write_script "$1"
     bare=$(cpu_seconds "$work/out" "$tool" relay "$brokers" in "bare-$1" "bare-$1")
-    mine=$(cpu_seconds "$work/out" "$program" run "$work/relay.lua" --brokers "$brokers" --data "$work/data" \
-        --until-end --threads 1 --log-level warn)
+    mine=$(run_mine "$1" exactly_once)
     headless=$(cpu_seconds "$work/out" "$tool" headless "$brokers" in "headless-$1" "headless-$1")
     for topic in "bare-$1" "headless-$1" "out-$1"; do
         check_count "$topic"
@@ -76,6 +81,24 @@ relay() {
         "$(median "${headlesses[@]}") ns, median $(median "${ratios_headless[@]}")" "none"
 }
 
+at_least_once() {
+    local once least ratios=() onces=() leasts=()
+    for run in a b c d e; do
+        for topic in "out-once-$run" "out-least-$run"; do
+            "$tool" create "$brokers" "$topic" 4 2> /dev/null
+        done
+        once=$(run_mine "once-$run" exactly_once)
+        least=$(run_mine "least-$run" at_least_once)
+        check_count "out-once-$run"
+        check_count "out-least-$run"
+        ratios+=("$(calculate 3 "$once / $least")")
+        onces+=("$(calculate 0 "$once * 1e9 / $records")") leasts+=("$(calculate 0 "$least * 1e9 / $records")")
+    done
+    row "exactly once on Kafka, CPU" "$(median "${onces[@]}") ns/record" "$(median "${leasts[@]}") ns, at least once" \
+        "ratio <= 1.10"
+    row "  ratio of each pair" "${ratios[*]}" "median $(median "${ratios[@]}")" "<= 1.10"
+}
+
 memory_idle() { # nothing is left to read
     local mine bare
     "$program" run "$work/relay.lua" --brokers "$brokers" --data "$work/data" --log-level warn &
@@ -93,7 +116,9 @@ memory_idle() { # nothing is left to read
 
 "$tool" create "$brokers" in 4 2> /dev/null
 "$tool" fill "$brokers" in "$records" 2> /dev/null
+[ "${3:-}" = at-least-once ] && at_least_once && exit
 relay
+at_least_once
 memory_idle
 echo "the Kafka transport alone:"
 TIDEMILL_TEST_BROKERS=$brokers "$tools/bench_kafka_relay" 2> /dev/null

@@ -2,7 +2,7 @@
 # Help, usage errors, and what is printed from the tables.
 source "$(dirname "$0")/lib.sh"
 
-commands="run check graph test produce consume topics lag reset docs completion version"
+commands="run check graph test produce consume topics lag reset connect docs completion version"
 
 test_every_command_has_help_with_an_example() {
     status 0 tm help
@@ -105,20 +105,27 @@ test_the_completion_is_a_script() {
     COMPREPLY=()
     _tidemill || true # compgen says whether it found any
     same "describe delete" "${COMPREPLY[*]}"
+    COMP_WORDS=(tidemill connect o)
+    COMP_CWORD=2
+    COMPREPLY=()
+    _tidemill || true # compgen says whether it found any
+    same offsets "${COMPREPLY[*]}"
 }
 
 test_docs() {
     status 0 tm docs --list
-    same 7 "$(tm docs --list | wc -l)"
+    same 8 "$(tm docs --list | wc -l)"
     for page in $(tm docs --list | awk '{ print $1 }'); do
         tm docs "$page" | contains '^# '
     done
     tm docs operators | contains 'stream:filter('
+    tm docs connectors | contains '^## tm.connect.postgres'
+    tm docs connectors | contains '`auto_create`'
     tm docs options | contains '`commit_ms`'
     tm docs metrics | contains 'tidemill_records_in_total'
     tm docs errors | contains '| `unreachable` | 4 |'
     status 0 tm docs --output pages
-    same 7 "$(ls pages | wc -l)"
+    same 8 "$(ls pages | wc -l)"
     status 5 tm docs --output /proc/nowhere
 }
 

@@ -17,7 +17,7 @@ PIPELINE = os.path.join(HERE, "pipeline.lua")
 class Process:
     """A `tidemill run`; `fault` is what TIDEMILL_FAILPOINTS gets."""
 
-    def __init__(self, program, directory, fault, seed, *options, limits=None, before=None):
+    def __init__(self, program, directory, fault, seed, *options, limits=None, before=None, pipeline=PIPELINE):
         self.fault = fault
         environment = dict(os.environ, **(limits or {}))
         environment["TIDEMILL_FAILPOINTS"] = fault or ""
@@ -26,7 +26,7 @@ class Process:
         with open(self.log_path, "ab") as log:
             log.write(f"---- {fault or 'no fault'} (seed {seed})\n".encode())
             log.flush()
-            self.process = subprocess.Popen([program, "run", PIPELINE, *options], stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen([program, "run", pipeline, *options], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=environment, preexec_fn=before,
                                             start_new_session=True)  # a signal for the campaign is not for it
         self.pid = self.process.pid

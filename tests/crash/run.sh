@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # The crash campaigns and the simulation.
 #
-#   tests/crash/run.sh BUILD [simulation|embedded|kafka...]     BUILD was configured with -DTIDEMILL_FAILPOINTS=ON
+#   tests/crash/run.sh BUILD [simulation|embedded|connectors|kafka...]
 #
-# RUNS: simulated lives, KILLS: how many kills on the embedded log, FAULTS: kills and faults on Kafka, SEED: where the
-# random numbers begin, ONLY: on Kafka, only steps whose name has this text. A failure prints the seed and where it was.
+# BUILD was configured with -DTIDEMILL_FAILPOINTS=ON. RUNS: simulated lives, KILLS: how many kills on the embedded log,
+# CONNECTOR_KILLS: of pipelines with connectors, BIG: changes in a large transaction of PostgreSQL, FAULTS: kills and
+# faults on Kafka, SEED: where the random numbers begin, ONLY: on Kafka, only steps whose name has this text. A failure
+# prints the seed and where it was.
 # VENV: the build directory whose virtual environment is taken. 77: something that is needed can't be had.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,6 +26,13 @@ trap 'exit 130' INT TERM
 embedded() {
     command -v python3 > /dev/null || { echo "SKIP: Python is missing" >&2; return 77; }
     python3 "$here/embedded.py" --tidemill "$build/tidemill" --kills "${KILLS:-300}" --seed "$seed"
+}
+
+connectors() {
+    command -v python3 > /dev/null || { echo "SKIP: Python is missing" >&2; return 77; }
+    local kills=${CONNECTOR_KILLS:-110}
+    python3 "$here/connectors.py" --tidemill "$build/tidemill" --kills $((kills / 5)) --seed "$seed" || return $?
+    python3 "$here/on_connectors.py" --tidemill "$build/tidemill" --kills "$kills" --big "${BIG:-30000}" --seed "$seed"
 }
 
 kafka() {
@@ -49,7 +58,7 @@ simulation() { # on every core
 }
 
 names=("$@")
-[ $# -gt 0 ] || names=(simulation embedded kafka)
+[ $# -gt 0 ] || names=(simulation embedded connectors kafka)
 pids=()
 for i in "${!names[@]}"; do
     "${names[$i]}" > "$work/${names[$i]}.txt" 2>&1 &

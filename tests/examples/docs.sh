@@ -8,7 +8,7 @@ directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 
 # Block n of a page becomes PAGE-n/pipeline.lua, and a test behind it test.lua beside it.
-for page in README.md docs/*.md; do
+for page in README.md docs/*.md docs/connectors/*.md; do
     awk -v base="$directory/$(basename "$page" .md)" '
         /^```lua$/ { inside = 1; text = ""; next }
         /^```$/ && inside {

@@ -7,10 +7,11 @@ cd "$(dirname "$0")/../.."
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 
-export TIDEMILL_DATA=$directory/data
+export TIDEMILL_DATA=$directory/data FLIGHTS_SQLITE=$directory/data/airlines.sqlite
 compare() {
     "$program" consume airline-delays --data "$TIDEMILL_DATA" --latest --format json > "$directory/result.jsonl"
     python3 tests/examples/flights_fold.py examples/flights/data "$directory/result.jsonl"
+    python3 tests/examples/flights_fold.py examples/flights/data "$FLIGHTS_SQLITE"
 }
 
 examples/flights/demo.sh "$program" > "$directory/first.txt" 2> "$directory/first.err" || { cat "$directory"/first.*; exit 1; }
@@ -18,6 +19,8 @@ compare
 grep -q 'JetBlue' "$directory/first.txt" || { echo "the table names no airline"; cat "$directory/first.txt"; exit 1; }
 examples/flights/demo.sh "$program" > "$directory/second.txt" 2>&1 || { cat "$directory/second.txt"; exit 1; }
 grep -qi 'nothing new' "$directory/second.txt" || { echo "the second run does not say that there was nothing new"; cat "$directory/second.txt"; exit 1; }
+compare
+examples/flights/demo.sh "$program" --reset > "$directory/reset.txt" 2>&1 || { cat "$directory/reset.txt"; exit 1; }
 compare
 
 # Killed three times in the middle of the script's run.

@@ -1,7 +1,9 @@
 """Folds the flights without Tidemill and compares. Usage: flights_fold.py DATA_DIRECTORY RESULTS (consume --format json)
+flights_fold.py DATA_DIRECTORY FILE.sqlite: the table airlines of that file.
 flights_fold.py --growing RESULTS: no result of an airline comes twice or after a later one."""
 import gzip
 import json
+import sqlite3
 import sys
 
 
@@ -44,12 +46,24 @@ def check_growing(path):
             last[record["key"]] = flights
 
 
+def read_results(path):
+    if not path.endswith(".sqlite"):
+        with open(path) as lines:
+            return {record["key"]: record["value"] for record in map(json.loads, lines)}
+    database = sqlite3.connect(path)
+    database.row_factory = sqlite3.Row
+    rows = [dict(row) for row in database.execute("SELECT * FROM airlines")]
+    found = {row.pop("carrier"): row for row in rows}
+    if len(found) != len(rows):
+        sys.exit(f"{len(rows)} rows for {len(found)} carriers")
+    return found
+
+
 def main():
     if sys.argv[1] == "--growing":
         return check_growing(sys.argv[2])
     expected = fold(sys.argv[1])
-    with open(sys.argv[2]) as lines:
-        found = {record["key"]: record["value"] for record in map(json.loads, lines)}
+    found = read_results(sys.argv[2])
     for carrier in sorted(expected.keys() | found.keys()):
         if expected.get(carrier) != found.get(carrier):
             sys.exit(f"{carrier}: expected {expected.get(carrier)}, found {found.get(carrier)}")

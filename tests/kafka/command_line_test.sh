@@ -149,4 +149,41 @@ test_old_events_in_a_topic_that_forgets_are_warned_of() {
     says "Warning: The topic $t keeps records for 7d"
 }
 
+test_positions_of_connectors() {
+    local t
+    t=$(topic lines)
+    printf '{"n":%d}\n' 1 2 3 > in.jsonl
+    cat > p.lua <<END
+local tm = require "tidemill"
+local app = tm.app { id = "$t", create_topics = true, partitions = 1 }
+app:source("lines", tm.connect.file { path = "in.jsonl", key = "n" }):to("$t")
+app:stream("$t", { key = tm.json })
+  :sink("rows", tm.connect.sqlite { path = "out.db", table = "t", key = "n", auto_create = true })
+END
+    status 3 tm connect offsets reset p.lua lines
+    says "has not run yet"
+    tm run p.lua --until-end --log-level warn > /dev/null
+    status 0 tm connect offsets show p.lua --json --target
+    says '"line":3}}'
+    says '"connector":"rows","side":"sink","task":0,"committed":'
+    says '"target":3}'
+    local position
+    position=$(tm connect offsets show p.lua lines --json | sed 's/.*"position":\(.*\)}$/\1/')
+    status 0 tm connect offsets set p.lua lines --position "$(sed 's/"offset":24,"line":3/"offset":16,"line":2/' <<< "$position")"
+    tm run p.lua --until-end --log-level warn > /dev/null
+    same 4 "$(tm consume "$t" | wc -l)"
+    tm connect offsets reset p.lua lines
+    rm -r tidemill-data/state
+    tm run p.lua --until-end --log-level warn > /dev/null
+    same 7 "$(tm consume "$t" | wc -l)"
+    sed -i 's/key = "n" }):to/key = "n", follow = true }):to/' p.lua
+    "$PROGRAM" run p.lua > log 2>&1 &
+    local app=$!
+    await grep -q "worker runs" log
+    status 3 tm connect offsets reset p.lua lines --state-dir elsewhere || status 5 tm connect offsets reset p.lua lines --state-dir elsewhere
+    same "$position" "$(tm connect offsets show p.lua lines --json | sed 's/.*"position":\(.*\)}$/\1/')"
+    kill $app
+    wait $app
+}
+
 run_tests

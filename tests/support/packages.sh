@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Debian packages that building and testing need.
-#   packages.sh check build [test]     says what is missing, status 1 when something is
-#   packages.sh install build [test]   installs what is missing: as root or through sudo, saying what it does
+#   packages.sh check build [test] [postgres]     says what is missing, status 1 when something is
+#   packages.sh install build [test] [postgres]   installs what is missing: as root or through sudo, saying what it does
 set -euo pipefail
 
 declare -A packages=(
     [build]="gcc make cmake ninja-build pkg-config libc6-dev libck-dev liblua5.4-dev libsqlite3-dev librdkafka-dev
-             libmicrohttpd-dev zlib1g-dev check"
+             libmicrohttpd-dev libpq-dev zlib1g-dev check"
     [test]="ccache clang clang-format libclang-rt-14-dev curl jq lua-cjson openjdk-17-jre-headless maven procps python3
-            python3-venv sqlite3"
+            python3-venv postgresql-15 sqlite3"
+    [postgres]="postgresql-15"
 )
 
 mode=$1

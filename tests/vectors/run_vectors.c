@@ -397,7 +397,7 @@ static bool run_vector(struct run *run, struct slice vector)
     if (access(path, F_OK) != 0) { /* own vectors are about the same pipelines */
         snprintf(path, sizeof(path), "%s/../topologies/%s", run->directory, topology);
     }
-    if (program_open(path, &operators_all, &program, &err)) {
+    if (program_open(path, &operators_all, NULL, &program, &err)) {
         return fail(run, err.text);
     }
     bool passed = run->agree ? run_twice(run, program, vector) : drive(run, program, vector, as_expected);

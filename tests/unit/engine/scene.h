@@ -30,10 +30,17 @@ static struct {
     bool no_directory;     /* state in memory */
     const struct position *ends;
     size_t end_count;
-    struct store_driver stores; /* a test may replace calls of it, too */
+    struct store_driver stores;                        /* a test may replace calls of it, too */
+    enum memory_fault (*fault)(enum memory_call call); /* NULL: no call fails */
     struct err err;
     struct bytes text;
 } scene;
+
+static inline enum memory_fault scene_on_call(void *self, enum memory_call call)
+{
+    (void)self;
+    return scene.fault ? scene.fault(call) : FAULT_NONE;
+}
 
 static inline void scene_open_thread(void)
 {
@@ -75,8 +82,11 @@ static inline void scene_prepare(struct graph *(*build)(void), int32_t partition
     ck_assert_ptr_nonnull(mkdtemp(scene.directory));
     option_defaults(&app_options, &scene.settings);
     ck_assert_int_eq(option_set(&app_options, &scene.settings, "id", "app", &scene.err), 0);
-    struct memory_transport_config memory = {
-        .default_partitions = partitions, .create_topics = true, .timeless = true, .clock = &scene.clock};
+    struct memory_transport_config memory = {.default_partitions = partitions,
+                                             .create_topics = true,
+                                             .timeless = true,
+                                             .clock = &scene.clock,
+                                             .fault = scene_on_call};
     ck_assert_int_eq(memory_transport_open(&memory, &scene.transport, &scene.err), 0);
     scene.original = scene.transport->class;
     scene.class = *scene.original;

@@ -1,5 +1,6 @@
 #include "engine/restore.h"
 
+#include "engine/timers.h"
 #include "tests/support/unit.h"
 
 /* A store that stands at input offset 100 and changelog offset 50, and a group that agrees; each test changes one
@@ -79,6 +80,28 @@ START_TEST(a_store_behind_replays_the_tail)
     scene.committed.offset = 120;
     scene.changelog.high = 60;
     ck_assert_int_eq(judge(&scene), VERDICT_REPLAY);
+}
+END_TEST
+
+START_TEST(a_store_that_misses_a_commit_without_an_offset_replays_the_tail)
+{
+    struct scene scene;
+    struct timers timers;
+    struct bytes metadata = {0};
+    set_up(&scene);
+    timers_init(&timers);
+    timers_describe(&timers, 7, 1000, &metadata);
+    scene.kept_input.metadata = bytes_text(&metadata);
+    scene.facts.commit_number = 7;
+    ck_assert_int_eq(judge(&scene), VERDICT_REUSE);
+    scene.facts.commit_number = 8;
+    ck_assert_int_eq(judge(&scene), VERDICT_REPLAY);
+    scene.kept_input.metadata = "of somebody else";
+    ck_assert_int_eq(judge(&scene), VERDICT_REPLAY);
+    scene.facts.commit_number = 0; /* the group's offset was set by hand */
+    ck_assert_int_eq(judge(&scene), VERDICT_REUSE);
+    bytes_free(&metadata);
+    timers_free(&timers);
 }
 END_TEST
 
@@ -177,8 +200,8 @@ START_TEST(a_half_restored_store_goes_on)
 END_TEST
 
 UNIT_MAIN("restore_verdict", no_file_is_rebuilt, equal_offsets_are_reused_without_replay,
-          a_store_behind_replays_the_tail, a_store_that_is_new_in_the_script_is_replayed,
-          a_store_ahead_is_rebuilt_loudly, an_offset_outside_the_changelog_is_rebuilt,
-          a_store_older_than_half_the_tombstones_is_rebuilt, a_changelog_gone_or_made_again_is_refused,
-          a_changed_partition_count_is_refused, expired_offsets_are_refused_while_state_exists,
-          a_half_restored_store_goes_on)
+          a_store_behind_replays_the_tail, a_store_that_misses_a_commit_without_an_offset_replays_the_tail,
+          a_store_that_is_new_in_the_script_is_replayed, a_store_ahead_is_rebuilt_loudly,
+          an_offset_outside_the_changelog_is_rebuilt, a_store_older_than_half_the_tombstones_is_rebuilt,
+          a_changelog_gone_or_made_again_is_refused, a_changed_partition_count_is_refused,
+          expired_offsets_are_refused_while_state_exists, a_half_restored_store_goes_on)

@@ -37,6 +37,13 @@ static void workers(void *self, struct bytes *out)
     bytes_append_text(out, "[{\"worker\":\"0_0\"}]");
 }
 
+/* Those of an app that is not healthy don't answer. */
+static int connectors(void *self, struct bytes *out, struct err *err)
+{
+    bytes_append_text(out, "[{\"connector\":\"orders\"}]");
+    return ((struct app *)self)->healthy ? 0 : err_set(err, ERR_RETRY, ERR_UNREACHABLE, "All are busy.");
+}
+
 /* Says what was asked for; the store "gone" is not there, the store "busy" does not answer. */
 static int stores(void *self, const struct http_stores *request, struct bytes *out, struct err *err)
 {
@@ -57,7 +64,7 @@ static int stores(void *self, const struct http_stores *request, struct bytes *o
 
 static struct http *open_server(struct app *app)
 {
-    struct http_source source = {app, healthy, ready, topology, workers, stores};
+    struct http_source source = {app, healthy, ready, topology, workers, connectors, stores};
     struct http *http = NULL;
     struct err err;
     ck_assert_msg(http_open("127.0.0.1:0", &source, &http, &err) == 0, "%s", err.text);
@@ -151,6 +158,9 @@ START_TEST(the_topology_has_formats)
     answers(ask(http, "GET", "/topology?format=json"), "200", "picture 3");
     answers(ask(http, "GET", "/topology?format=png"), "400", "text, dot, mermaid or json");
     answers(ask(http, "GET", "/workers"), "200", "application/json");
+    answers(ask(http, "GET", "/connectors"), "200", "orders");
+    app.healthy = false;
+    answers(ask(http, "GET", "/connectors"), "503", "All are busy.");
     http_close(http);
 }
 END_TEST
@@ -159,7 +169,7 @@ START_TEST(other_paths_and_methods_are_refused)
 {
     struct app app = {true, true};
     struct http *http = open_server(&app);
-    answers(ask(http, "GET", "/"), "404", "/healthz\n/readyz\n/metrics\n/topology\n/workers\n");
+    answers(ask(http, "GET", "/"), "404", "/healthz\n/readyz\n/metrics\n/topology\n/workers\n/connectors\n");
     answers(ask(http, "GET", "/healthz/x"), "404", "/healthz");
     answers(ask(http, "DELETE", "/metrics"), "405", "Allow: GET, HEAD");
     answers(exchange(http, "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"),
@@ -191,7 +201,7 @@ END_TEST
 static void refused(const char *address, const char *text)
 {
     struct app app = {true, true};
-    struct http_source source = {&app, healthy, ready, topology, workers, stores};
+    struct http_source source = {&app, healthy, ready, topology, workers, connectors, stores};
     struct http *http;
     struct err err;
     ck_assert_int_eq(http_open(address, &source, &http, &err), -1);
@@ -219,7 +229,7 @@ END_TEST
 START_TEST(a_port_alone_is_the_loopback)
 {
     struct app app = {true, true};
-    struct http_source source = {&app, healthy, ready, topology, workers, stores};
+    struct http_source source = {&app, healthy, ready, topology, workers, connectors, stores};
     const char *const addresses[] = {"0", ":0", "localhost:0"};
     for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
         struct http *http;

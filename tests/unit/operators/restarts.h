@@ -111,7 +111,7 @@ static inline void restarts_run(const char *script, const struct sent *records, 
     struct memory_transport_config memory = {
         .default_partitions = partitions, .create_topics = true, .timeless = true, .clock = &run.clock};
     restarts_must(memory_transport_open(&memory, &run.transport, &err), &err);
-    restarts_must(program_open(file.path, &operators_all, &run.program, &err), &err);
+    restarts_must(program_open(file.path, &operators_all, NULL, &run.program, &err), &err);
     restarts_begin(&run);
     for (size_t i = 0; i < count; i++) {
         struct record record = {

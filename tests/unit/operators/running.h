@@ -89,7 +89,7 @@ static inline void running_open(struct running *running, const char *script, int
         snprintf(running->directory, sizeof(running->directory), "/tmp/running-XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(running->directory));
     }
-    running_must(running, program_open(running->script.path, &operators_all, &running->program, &running->err));
+    running_must(running, program_open(running->script.path, &operators_all, NULL, &running->program, &running->err));
     const struct program_class *class = running->program->class;
     running_must(running, class->load(running->program, &running->instance, &running->err));
     running->settings = *class->settings(running->instance);

@@ -26,6 +26,10 @@ struct pipeline {
     struct err err; /* of the last call that failed */
 };
 
+#ifndef PIPELINE_CONNECTORS
+#define PIPELINE_CONNECTORS NULL /* what tm.connect knows */
+#endif
+
 #define HEAD "local tm = require 'tidemill'\nlocal app = tm.app 'test'\n"
 
 static inline void pipeline_write(struct pipeline *pipeline, const char *script)
@@ -58,7 +62,7 @@ static inline int pipeline_try_partitions(struct pipeline *pipeline, const char 
     *pipeline = (struct pipeline){0};
     log_configure(LOG_ERROR, false);
     pipeline_write(pipeline, script);
-    if (program_open(pipeline->path, &operators_all, &pipeline->program, &pipeline->err) ||
+    if (program_open(pipeline->path, &operators_all, PIPELINE_CONNECTORS, &pipeline->program, &pipeline->err) ||
         program_override(pipeline->program, "callback_ms", "1h", &pipeline->err)) { /* slow machines */
         return -1;
     }

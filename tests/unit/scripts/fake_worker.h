@@ -217,7 +217,7 @@ static inline void fixture_init(struct fixture *fixture)
     ck_assert_ptr_nonnull(mkdtemp(fixture->folder));
     snprintf(fixture->path, sizeof(fixture->path), "%s/pipeline.lua", fixture->folder);
     struct err err;
-    ck_assert_int_eq(program_open(fixture->path, &fake_operators, &fixture->program, &err), 0);
+    ck_assert_int_eq(program_open(fixture->path, &fake_operators, NULL, &fixture->program, &err), 0);
     /* Slow machines: what has to be limited in time is tested in test_limits.c. */
     ck_assert_int_eq(program_override(fixture->program, "callback_ms", "1h", &err), 0);
 }

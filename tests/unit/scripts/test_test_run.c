@@ -329,7 +329,50 @@ START_TEST(stores_of_windows_are_readable)
 }
 END_TEST
 
-UNIT_MAIN("test_run", stores_of_windows_are_readable, pipelines_run, codecs_are_the_topics, clock_and_commit,
-          differences_are_shown, errors_are_tested, failures_name_the_line, texts_differ_by_a_line,
-          properties_hold_for_all, restarts_keep_the_state, lines_that_run_are_counted, values_outlive_their_record,
-          files_report_all_tests, bad_files_are_errors)
+/* Their tasks don't run: the test brings what the source would, and sees what the sink would be given. */
+START_TEST(connectors_are_played_by_the_test)
+{
+    setup("local tm, t = require 'tidemill', require 'tidemill.test'\n"
+          "t.test('it', function()\n"
+          "  local d = t.driver 'pipeline.lua'\n"
+          "  d:send('shop', 'a', { n = 1 }, { topic = 'public.orders', at = 7, headers = { { 'h', 'x' } } })\n"
+          "  d:send('shop', 'a', { n = 2 }, { topic = 'public.skipped' })\n"
+          "  t.equal(d:records('rows'), { { key = 'a', value = { n = 1, from = 'public.orders' }, timestamp = 7,\n"
+          "    headers = { { 'h', 'x' } } } })\n"
+          "  t.equal(d:records('rows'), {})\n"
+          "  d:restart()\n"
+          "  d:send('shop', nil, { n = 3 })\n"
+          "  d:send('shop', 'a', { n = 4 })\n"
+          "  d:send('shop', 'gone', nil)\n"
+          "  t.equal(d:values('rows'), { { n = 3, from = 'shop' }, { n = 4, from = 'shop' }, tm.tombstone })\n"
+          "  t.equal(d:values('counts'), { 1, 2 })\n"
+          "  t.equal(d:records(), {})\n"
+          "  t.throws(function() d:send('shpo', 'a', {}) end, 'It reads \"shop\"')\n"
+          "  t.throws(function() d:send('shop', 'a', {}, { tpic = 1 }) end, 'send has no option tpic')\n"
+          "  d:send('plain', 'b', 5)\n"
+          "  t.equal(d:values('copy'), { 5 })\n"
+          "  t.throws(function() d:send('plain', 'a', {}, { topic = 'x' }) end, 'send has no option topic')\n"
+          "end)\n");
+    write_file("pipeline.lua", "local tm = require 'tidemill'\n"
+                               "local app = tm.app 'shop'\n"
+                               "local nothing = function() end\n"
+                               "local shop = app:source('shop', tm.source { key = tm.string, start = nothing,\n"
+                               "  poll = nothing, tasks = 2 })\n"
+                               "  :filter(function(key, value, rec) return rec.topic ~= 'public.skipped' end)\n"
+                               "shop:map_values(function(key, value, rec)\n"
+                               "  if value then value.from = rec.topic end\n"
+                               "  return value\n"
+                               "end):sink('rows', tm.sink { write = nothing })\n"
+                               "shop:filter(function(key, value) return value end)\n"
+                               "  :group_by_key():count { store = 'n' }:to 'counts'\n"
+                               "app:stream('plain'):to 'copy'\n");
+    ck_assert_msg(run(NULL) == 0, "%s", err.text);
+    ck_assert_msg(report.count == 1 && report.list[0].status == TEST_PASSED, "%s", report.list[0].message);
+    teardown();
+}
+END_TEST
+
+UNIT_MAIN("test_run", connectors_are_played_by_the_test, stores_of_windows_are_readable, pipelines_run,
+          codecs_are_the_topics, clock_and_commit, differences_are_shown, errors_are_tested, failures_name_the_line,
+          texts_differ_by_a_line, properties_hold_for_all, restarts_keep_the_state, lines_that_run_are_counted,
+          values_outlive_their_record, files_report_all_tests, bad_files_are_errors)

@@ -1,4 +1,4 @@
-#include "cli/csv.h"
+#include "base/csv.h"
 
 #include <stdlib.h>
 
@@ -81,6 +81,7 @@ int csv_header(struct csv *csv, struct slice row, struct err *err)
         }
     }
     csv->names = memory_alloc(csv->count * sizeof *csv->names);
+    csv->types = memory_alloc(csv->count * sizeof *csv->types);
     struct bytes_reader reader = bytes_reader_of(bytes_slice(&sizes));
     size_t at = 0;
     for (size_t i = 0; i < csv->count; i++) {
@@ -95,6 +96,7 @@ int csv_header(struct csv *csv, struct slice row, struct err *err)
 void csv_free(struct csv *csv)
 {
     free(csv->names);
+    free(csv->types);
     bytes_free(&csv->texts);
     *csv = (struct csv){0};
 }
@@ -117,6 +119,50 @@ static void write_field(struct json_writer *writer, struct slice text, bool quot
     }
 }
 
+static bool is_boolean(struct slice text, bool *value)
+{
+    static const char *const names[] = {"false", "true", "0", "1", "f", "t"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (slice_equal(text, slice_text(names[i]))) {
+            *value = i % 2 == 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_number(struct slice text, bool integer)
+{
+    int64_t number;
+    double real;
+    return stays(text) && json_type(text) == JSON_NUMBER && (!integer || json_number(text, &number, &real));
+}
+
+static int write_typed(struct json_writer *writer, const struct csv *csv, size_t column, struct slice text, bool quoted,
+                       struct err *err)
+{
+    static const char *const names[] = CSV_TYPE_NAMES;
+    enum csv_type type = csv->types[column];
+    bool value;
+    if (text.size == 0 && (type != CSV_TEXT || !quoted)) {
+        write_field(writer, text, type == CSV_ANY && quoted);
+    } else if (type == CSV_ANY) {
+        write_field(writer, text, quoted);
+    } else if (type == CSV_TEXT) {
+        json_string(writer, text);
+    } else if (type == CSV_BOOLEAN && is_boolean(text, &value)) {
+        json_bool(writer, value);
+    } else if (type != CSV_BOOLEAN && is_number(text, type == CSV_INTEGER)) {
+        json_raw(writer, text);
+    } else {
+        return err_set(err, ERR_SKIP, ERR_RECORD, "its column \"%.*s\" is of type %s and the field \"%.*s\"",
+                       (int)(csv->names[column].size < 60 ? csv->names[column].size : 60),
+                       (const char *)csv->names[column].data, names[type], (int)(text.size < 60 ? text.size : 60),
+                       (const char *)text.data);
+    }
+    return 0;
+}
+
 int csv_object(const struct csv *csv, struct slice row, struct bytes *out, struct err *err)
 {
     row = without_return(row);
@@ -137,7 +183,10 @@ int csv_object(const struct csv *csv, struct slice row, struct bytes *out, struc
         }
         if (count < csv->count) {
             json_name(&writer, csv->names[count]);
-            write_field(&writer, bytes_slice(&text), quoted);
+            result = write_typed(&writer, csv, count, bytes_slice(&text), quoted, err);
+        }
+        if (result != 0) {
+            break;
         }
         if (at >= end) {
             count++;
@@ -150,4 +199,54 @@ int csv_object(const struct csv *csv, struct slice row, struct bytes *out, struc
         return err_set(err, ERR_SKIP, ERR_RECORD, "it has %zu fields and the header %zu", count, csv->count);
     }
     return result;
+}
+
+static void append_quoted(struct slice text, struct bytes *out)
+{
+    bytes_append_byte(out, '"');
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] == '"') {
+            bytes_append_byte(out, '"');
+        }
+        bytes_append_byte(out, text.data[i]);
+    }
+    bytes_append_byte(out, '"');
+}
+
+void csv_text(struct slice text, struct bytes *out)
+{
+    bool plain = text.size > 0 && !stays(text);
+    for (size_t i = 0; plain && i < text.size; i++) {
+        plain = memchr("\",\r\n", text.data[i], 4) == NULL;
+    }
+    if (plain) {
+        bytes_append_slice(out, text);
+    } else {
+        append_quoted(text, out);
+    }
+}
+
+void csv_field(struct slice value, struct bytes *out)
+{
+    struct bytes text = {0};
+    value = json_trim(value);
+    switch (json_type(value)) {
+    case JSON_NONE:
+    case JSON_NULL:
+        break;
+    case JSON_FALSE:
+    case JSON_TRUE:
+    case JSON_NUMBER:
+        bytes_append_slice(out, value);
+        break;
+    case JSON_STRING:
+        json_decode_string(value, &text);
+        csv_text(bytes_slice(&text), out);
+        break;
+    case JSON_ARRAY:
+    case JSON_OBJECT:
+        append_quoted(value, out);
+        break;
+    }
+    bytes_free(&text);
 }

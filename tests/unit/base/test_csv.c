@@ -1,4 +1,4 @@
-#include "cli/csv.h"
+#include "base/csv.h"
 
 #include "tests/support/unit.h"
 
@@ -80,6 +80,70 @@ START_TEST(bad_headers_are_refused)
 }
 END_TEST
 
+static void typed(enum csv_type type, const char *row, const char *object)
+{
+    struct csv csv = open_csv("a");
+    struct bytes out = {0};
+    struct err err;
+    csv.types[0] = type;
+    int result = csv_object(&csv, slice_text(row), &out, &err);
+    ck_assert_int_eq(result, object != NULL ? 0 : -1);
+    if (object != NULL) {
+        ck_assert_str_eq(bytes_text(&out), object);
+    } else {
+        ck_assert_msg(strstr(err.text, "column \"a\" is of type") != NULL, "%s", err.text);
+    }
+    bytes_free(&out);
+    csv_free(&csv);
+}
+
+START_TEST(columns_with_a_type_hold_nothing_else)
+{
+    typed(CSV_TEXT, "007", "{\"a\":\"007\"}");
+    typed(CSV_TEXT, "5", "{\"a\":\"5\"}");
+    typed(CSV_TEXT, "\"\"", "{\"a\":\"\"}");
+    typed(CSV_TEXT, "", "{\"a\":null}");
+    typed(CSV_INTEGER, "\"5\"", "{\"a\":5}");
+    typed(CSV_INTEGER, "\"\"", "{\"a\":null}");
+    typed(CSV_INTEGER, "5.5", NULL);
+    typed(CSV_INTEGER, "99999999999999999999", NULL);
+    typed(CSV_REAL, "1e3", "{\"a\":1e3}");
+    typed(CSV_REAL, "x", NULL);
+    typed(CSV_BOOLEAN, "1", "{\"a\":true}");
+    typed(CSV_BOOLEAN, "false", "{\"a\":false}");
+    typed(CSV_BOOLEAN, "yes", NULL);
+}
+END_TEST
+
+START_TEST(fields_written_are_read_as_the_same_values)
+{
+    const char *const values[] = {"null",
+                                  "true",
+                                  "-1.5e3",
+                                  "\"\"",
+                                  "\"true\"",
+                                  "\"12\"",
+                                  "\"a,b\"",
+                                  "\"say \\\"x\\\"\"",
+                                  "\"two\\nlines\\r\"",
+                                  "\"plain\""};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct bytes row = {0}, object = {0};
+        csv_field(slice_text(values[i]), &row);
+        bytes_append_text(&object, "{\"a\":");
+        bytes_append_text(&object, values[i]);
+        bytes_append_text(&object, "}");
+        becomes("a", bytes_text(&row), bytes_text(&object));
+        bytes_free(&row);
+        bytes_free(&object);
+    }
+    struct bytes row = {0};
+    csv_field(slice_text("{\"x\":[1]}"), &row);
+    ck_assert_str_eq(bytes_text(&row), "\"{\"\"x\"\":[1]}\"");
+    bytes_free(&row);
+}
+END_TEST
+
 START_TEST(an_open_quote_goes_on_with_the_next_line)
 {
     ck_assert(csv_open(slice_text("a,\"b")));
@@ -91,4 +155,5 @@ START_TEST(an_open_quote_goes_on_with_the_next_line)
 END_TEST
 
 UNIT_MAIN("csv", plain_fields_keep_their_type, quoted_fields_are_strings, one_column_and_empty_ends,
-          bad_rows_are_refused, bad_headers_are_refused, an_open_quote_goes_on_with_the_next_line)
+          bad_rows_are_refused, bad_headers_are_refused, an_open_quote_goes_on_with_the_next_line,
+          columns_with_a_type_hold_nothing_else, fields_written_are_read_as_the_same_values)

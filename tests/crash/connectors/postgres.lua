@@ -1,0 +1,16 @@
+-- The crash campaign's way from a database into a database: the table as it is, and every change of it.
+local tm = require "tidemill"
+
+local app = tm.app { id = "crash-postgres", commit_ms = 20, commit_min_ms = 0, commit_records = 500 }
+
+local changes = app:source("shop", tm.connect.postgres { url = tm.env "CRASH_SOURCE", tables = { "public.accounts" } })
+
+changes:unwrap()
+  :sink("mirror", tm.connect.postgres { url = tm.env "CRASH_SOURCE", table = "copy.mirror", key = { "k" }, delete = true })
+
+changes:filter(function(_, change) return change ~= nil end)
+  :map_values(function(_, change)
+    local row = change.op == "d" and change.before or change.after
+    return { op = change.op, k = row.k, n = row.n }
+  end)
+  :sink("events", tm.connect.postgres { url = tm.env "CRASH_SOURCE", table = "copy.events", mode = "insert" })
