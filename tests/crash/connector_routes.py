@@ -48,6 +48,10 @@ class Route:
     def feed(self):
         raise NotImplementedError
 
+    def count(self):
+        """How much has come out."""
+        raise NotImplementedError
+
     def arrived(self):
         """Whether as much has come out as went in; more is a failure."""
         raise NotImplementedError
@@ -118,8 +122,11 @@ class FileRoute(Route):
     def one(self, sql):
         return self.target.execute(sql).fetchone()[0]
 
+    def count(self):
+        return self.one("SELECT count(*) FROM rows")
+
     def arrived(self):
-        rows = check_count("rows", self.one("SELECT count(*) FROM rows"), self.sent - len(self.bad))
+        rows = check_count("rows", self.count(), self.sent - len(self.bad))
         sums = check_count("sums", self.one("SELECT coalesce(sum(n), 0) FROM sums"), self.sent)
         return rows and sums and sum(1 for _ in self.written()) == self.sent
 
