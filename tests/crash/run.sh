@@ -30,9 +30,8 @@ embedded() {
 
 connectors() {
     command -v python3 > /dev/null || { echo "SKIP: Python is missing" >&2; return 77; }
-    local kills=${CONNECTOR_KILLS:-110}
-    python3 "$here/connectors.py" --tidemill "$build/tidemill" --kills $((kills / 5)) --seed "$seed" || return $?
-    python3 "$here/on_connectors.py" --tidemill "$build/tidemill" --kills "$kills" --big "${BIG:-30000}" --seed "$seed"
+    python3 "$here/on_connectors.py" --tidemill "$build/tidemill" --kills "${CONNECTOR_KILLS:-110}" \
+        --big "${BIG:-30000}" --seed "$seed"
 }
 
 kafka() {
