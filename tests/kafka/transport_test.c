@@ -1,5 +1,6 @@
 /* The promises of the Kafka transport, on a real broker (TIDEMILL_TEST_BROKERS=HOST:PORT). No test asserts a duration;
  * takeovers print theirs. With "member" as its first argument the program is a group member that other tests kill.
+ * One long file, because that member is this very program and shares the fixture with the tests that kill it.
  */
 #include <check.h>
 #include <signal.h>
