@@ -314,10 +314,10 @@ static int process_round(void *data, struct err *err)
         worker_look_ahead(worker, round->input);
         result = process_one(worker, round->input, err);
         round->processed += result == 0;
-        if (result == 0 && worker_task_inside(round->input)) {
+        if (round->input->task && result == 0 && worker_task_inside(round->input)) {
             continue;
         }
-        if (result || round->processed >= round->max || !worker_tasks_have_room(worker) ||
+        if (result || round->processed >= round->max || (round->input->task && !worker_tasks_have_room(worker)) ||
             takes_long(worker, round->processed, round->started_ns, &look_at)) {
             break;
         }
