@@ -241,6 +241,10 @@ static void *run(void *data)
     while (!task->ended) {
         work(task);
     }
+    if (task->connector) {
+        struct err ignored; /* the next task tells it again */
+        acknowledge(task, &ignored);
+    }
     close_connector(task);
     return NULL;
 }
@@ -290,12 +294,21 @@ int source_task_open(const struct source_task_config *config, struct slice posit
     return 0;
 }
 
+static void send_unsent(struct source_task *task)
+{
+    if (task->unsent && mailbox_send(task->orders, task->unsent)) {
+        task->unsent = NULL;
+    }
+}
+
 void source_task_close(struct source_task *task)
 {
     struct order *stop = new_order(ORDER_STOP);
+    send_unsent(task);
     ck_pr_store_32(&task->stopping, 1);
-    while (!mailbox_send(task->orders, stop)) {
+    while (task->unsent || !mailbox_send(task->orders, stop)) {
         clock_sleep_ms(1); /* full of what the thread is about to take */
+        send_unsent(task);
     }
     pthread_join(task->thread, NULL);
     struct source_task_batch *batch = task->next ? task->next : mailbox_receive(task->batches, 0);
@@ -303,7 +316,7 @@ void source_task_close(struct source_task *task)
         free_batch(batch);
         batch = mailbox_receive(task->batches, 0);
     }
-    struct order *order = task->unsent ? task->unsent : mailbox_receive(task->orders, 0);
+    struct order *order = mailbox_receive(task->orders, 0);
     while (order) {
         if (order->kind == ORDER_RELEASE) {
             free_batch(order->batch);
@@ -312,13 +325,6 @@ void source_task_close(struct source_task *task)
         order = mailbox_receive(task->orders, 0);
     }
     free_task(task);
-}
-
-static void send_unsent(struct source_task *task)
-{
-    if (task->unsent && mailbox_send(task->orders, task->unsent)) {
-        task->unsent = NULL;
-    }
 }
 
 struct source_task_batch *source_task_take(struct source_task *task)

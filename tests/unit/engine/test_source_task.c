@@ -33,6 +33,14 @@ static int refuse(struct err *err, const char *text)
     return err_set(err, numbers.fatal ? ERR_FATAL : ERR_RETRY, ERR_UNREACHABLE, "%s", text);
 }
 
+/* Positions have no zero byte behind them. */
+static int64_t number_of(struct slice position)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%.*s", (int)position.size, (const char *)position.data);
+    return strtoll(text, NULL, 10);
+}
+
 static int numbers_open(const struct connector_context *context, struct slice position, struct connector_task **task,
                         struct err *err)
 {
@@ -40,7 +48,7 @@ static int numbers_open(const struct connector_context *context, struct slice po
     if (++numbers.opened == numbers.fail_open) {
         return refuse(err, "The numbers are away.");
     }
-    numbers.next = slice_is_null(position) ? 1 : strtoll((const char *)position.data, NULL, 10) + 1;
+    numbers.next = slice_is_null(position) ? 1 : number_of(position) + 1;
     *task = (struct connector_task *)&numbers;
     return 0;
 }
@@ -70,7 +78,7 @@ static int numbers_poll(struct connector_task *task, int timeout_ms, struct sour
 static int numbers_acknowledge(struct connector_task *task, struct slice position, struct err *err)
 {
     (void)task, (void)err;
-    numbers.acknowledged = strtoll((const char *)position.data, NULL, 10);
+    numbers.acknowledged = number_of(position);
     return 0;
 }
 
@@ -121,7 +129,7 @@ static void expect_numbers(struct source_task *task, int64_t first)
         for (size_t i = 0; i < batch->count; i++, first++) {
             const struct record *record = &batch->records[i];
             ck_assert_int_eq(record->timestamp, first);
-            ck_assert_int_eq(strtoll((const char *)record->value.data, NULL, 10), first);
+            ck_assert_int_eq(number_of(record->value), first);
             ck_assert_str_eq(record->topic, "numbers");
         }
         if (!slice_is_null(batch->position)) {
