@@ -48,18 +48,18 @@ struct worker_input {
     struct input *handle;  /* NULL while the worker is suspended */
     struct node **sources; /* nodes that read the topic, in order of creation */
     int source_count;
-    struct worker_task *task; /* of the connector that stands in for the topic, or reads it; NULL: a topic only */
-    struct record *records;   /* borrowed content, valid until the next fetch of this input */
+    struct record *records; /* borrowed content, valid until the next fetch of this input */
     size_t count;
-    size_t next;           /* first one not yet processed */
-    size_t ahead;          /* first one whose rows have not been asked for ahead of its turn */
-    int64_t position;      /* next offset to process; OFFSET_NONE until the first record came */
-    int64_t committed;     /* as the group has it; OFFSET_NONE: nothing committed */
-    int64_t first;         /* where reading began without a committed offset; OFFSET_NONE: not known yet */
-    int64_t stop;          /* --until-end: nothing from this offset on is processed; INT64_MAX: no end */
-    int64_t idle_since_ns; /* since when others could have gone on without it (max_idle); 0: they could not */
-    bool asked;            /* this round has found it empty */
-    bool paused;           /* the transport does not wake the thread for it */
+    size_t next;              /* first one not yet processed */
+    size_t ahead;             /* first one whose rows have not been asked for ahead of its turn */
+    struct worker_task *task; /* of the connector that stands in for the topic, or reads it; NULL: a topic only */
+    int64_t position;         /* next offset to process; OFFSET_NONE until the first record came */
+    int64_t committed;        /* as the group has it; OFFSET_NONE: nothing committed */
+    int64_t first;            /* where reading began without a committed offset; OFFSET_NONE: not known yet */
+    int64_t stop;             /* --until-end: nothing from this offset on is processed; INT64_MAX: no end */
+    int64_t idle_since_ns;    /* since when others could have gone on without it (max_idle); 0: they could not */
+    bool asked;               /* this round has found it empty */
+    bool paused;              /* the transport does not wake the thread for it */
 };
 
 struct worker_output {
