@@ -4,16 +4,27 @@
 
 #include <stdlib.h>
 
-#define PART_BYTES (32 << 10) /* sent while the next ones are made ready */
+#define PART_BYTES (16 << 10) /* sent while the next ones are made ready */
 
 static const char what[] = "writing into the table";
 static const unsigned char binary_start[19] = "PGCOPY\n\377\r\n";
 static const unsigned char binary_end[2] = {0xff, 0xff};
 
+/* Waits until the server takes rows. */
+static int await_start(struct postgres_copy *copy, struct err *err)
+{
+    int status = postgres_pipeline_end_script(&copy->writer->pipeline, &copy->failed, err);
+    copy->open = status == 0;
+    return status;
+}
+
 static int send_part(struct postgres_copy *copy, struct err *err)
 {
     struct bytes *data = &copy->out;
     PGconn *connection = copy->writer->pipeline.connection;
+    if (await_start(copy, err)) {
+        return -1;
+    }
     int status = data->size == 0 || PQputCopyData(connection, (const char *)data->data, (int)data->size) == 1
                      ? 0
                      : postgres_connection_fail(connection, NULL, what, err);
@@ -57,10 +68,10 @@ int postgres_copy_end(struct postgres_copy *copy, size_t *bad, struct err *err)
     if (!copy->text) {
         bytes_append(&copy->out, binary_end, sizeof(binary_end));
     }
-    copy->open = false;
     if (send_part(copy, err)) {
         return -1;
     }
+    copy->open = false;
     int status = PQputCopyEnd(connection, NULL) == 1 ? receive_results(copy, bad, err)
                                                      : postgres_connection_fail(connection, NULL, what, err);
     copy->committed = status == 0 && copy->commits;
@@ -80,7 +91,8 @@ bool postgres_copy_may_stop(struct postgres_copy *copy, struct err *err)
 void postgres_copy_free(struct postgres_copy *copy)
 {
     PGconn *connection = copy->writer->pipeline.connection;
-    if (copy->open && PQputCopyEnd(connection, "a record is refused") == 1) {
+    struct err err;
+    if (copy->open && await_start(copy, &err) == 0 && PQputCopyEnd(connection, "a record is refused") == 1) {
         for (PGresult *result = PQgetResult(connection); result; result = PQgetResult(connection)) {
             PQclear(result);
         }
@@ -102,7 +114,11 @@ static int begin_copy(struct postgres_copy *copy, struct err *err)
     bytes_clear(sql);
     postgres_statement_copy(sql, &copy->writer->target, copy->forms);
     bytes_append_text(sql, copy->commits ? "; COMMIT" : "");
-    if (postgres_connection_run(copy->writer->pipeline.connection, bytes_text(sql), what, err)) {
+    struct postgres_pipeline *pipeline = &copy->writer->pipeline;
+    if (!pipeline->gathering) {
+        postgres_pipeline_begin_script(pipeline);
+    }
+    if (postgres_pipeline_send_script(pipeline, bytes_text(sql), what, err)) {
         return -1;
     }
     copy->open = true;

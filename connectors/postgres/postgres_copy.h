@@ -11,9 +11,10 @@
 /* One COPY at a time: rows that follow each other with the same columns. */
 struct postgres_copy {
     struct postgres_writer *writer;
-    bool commits;   /* set by the owner: one COPY is expected to do, which is sent together with the COMMIT */
-    bool split;     /* it does not: the transaction is to be tried again without that expectation */
-    bool committed; /* postgres_copy_end has done it */
+    bool commits;       /* set by the owner: one COPY is expected to do, which is sent together with the COMMIT */
+    bool split;         /* it does not: the transaction is to be tried again without that expectation */
+    bool committed;     /* postgres_copy_end has done it */
+    const char *failed; /* when what was sent before the first rows has failed: what it was for */
     bool open;
     bool text;
     unsigned char *forms; /* by column */
@@ -23,8 +24,9 @@ struct postgres_copy {
     struct bytes out; /* what is sent next */
 };
 
-/* Appends the rows in their order, inside the caller's transaction; the connection takes nothing else before
- * postgres_copy_end. ERR_SKIP sets *bad to the index of the record when it is known. */
+/* Appends the rows in their order, inside the caller's transaction, which the pipeline's script may begin: it is sent
+ * together with the first COPY. The connection takes nothing else before postgres_copy_end. ERR_SKIP sets *bad to the
+ * index of the record when it is known. */
 int postgres_copy_rows(struct postgres_copy *copy, const struct rows *rows, size_t *bad, struct err *err);
 /* Before something else than rows: false when the COPY under way ends with the COMMIT; then `split` and `err` are set.
  */

@@ -162,22 +162,16 @@ static const char beginning[] = "beginning a transaction";
 static int send_begin(struct connector_task *task, const struct sink_batch *batch, struct err *err)
 {
     struct postgres_pipeline *pipeline = &task->writer.pipeline;
-    if (postgres_pipeline_begin(pipeline, err) ||
-        postgres_pipeline_send(pipeline, "BEGIN", &no_parameters, beginning, err) ||
-        postgres_position_send(&task->position, pipeline, batch->from, batch->to, err) ||
-        (task->table.exists && postgres_table_send_check(&task->table, pipeline, task->options->table, err))) {
-        return -1;
-    }
-    return postgres_pipeline_flush(pipeline, err);
+    return postgres_pipeline_send(pipeline, "BEGIN", &no_parameters, beginning, err) ||
+                   postgres_position_send(&task->position, pipeline, batch->from, batch->to, err) ||
+                   (task->table.exists && postgres_table_send_check(&task->table, pipeline, task->options->table, err))
+               ? -1
+               : 0;
 }
 
-/* Waits for what was sent. That the position is not the expected one counts more than what is wrong with a record. */
-static int end_pipeline(struct connector_task *task, const struct sink_batch *batch, struct err *err)
+/* What the error means by what has failed. Returns -1. */
+static int explain(struct connector_task *task, const struct sink_batch *batch, const char *failed, struct err *err)
 {
-    const char *failed;
-    if (postgres_pipeline_end(&task->writer.pipeline, &failed, err) == 0) {
-        return 0;
-    }
     if (postgres_table_has_changed(failed, err)) {
         task->table_changed = true;
         return err_set(err, ERR_RETRY, ERR_CONFIG, "Table %s is being changed: it is tried again",
@@ -186,36 +180,71 @@ static int end_pipeline(struct connector_task *task, const struct sink_batch *ba
     return postgres_position_explain(&task->position, batch->from, failed, err);
 }
 
-/* In parts, so that the server writes one while the next is read. */
+/* Waits for what was sent. That the position is not the expected one counts more than what is wrong with a record. */
+static int end_pipeline(struct connector_task *task, const struct sink_batch *batch, struct err *err)
+{
+    const char *failed;
+    return postgres_pipeline_end(&task->writer.pipeline, &failed, err) ? explain(task, batch, failed, err) : 0;
+}
+
+/* In parts, so that the server writes one while the next is read; the first rows say which columns a COPY has. */
 #define CHANGED_ROWS 2000
+#define FIRST_APPENDED_ROWS 16
 #define APPENDED_ROWS 512
+
+static int end_script(struct connector_task *task, const struct sink_batch *batch, struct err *err)
+{
+    const char *failed;
+    return postgres_pipeline_end_script(&task->writer.pipeline, &failed, err) ? explain(task, batch, failed, err) : 0;
+}
 
 static int append_part(struct connector_task *task, const struct sink_batch *batch, struct postgres_copy *copy,
                        size_t *bad, struct err *err)
 {
-    if (task->writer.pipeline.open && end_pipeline(task, batch, err)) {
-        return -1;
-    }
-    if (must_extend(task) &&
-        (!postgres_copy_may_stop(copy, err) || postgres_copy_end(copy, bad, err) || extend_table(task, err))) {
+    if (must_extend(task) && (!postgres_copy_may_stop(copy, err) || postgres_copy_end(copy, bad, err) ||
+                              end_script(task, batch, err) || extend_table(task, err))) {
         return -1;
     }
     return postgres_copy_rows(copy, &task->rows, bad, err);
 }
 
+static int append_parts(struct connector_task *task, const struct sink_batch *batch, struct postgres_copy *copy,
+                        size_t *bad, struct err *err)
+{
+    size_t size = FIRST_APPENDED_ROWS;
+    for (size_t at = 0; at < batch->count; at += size, size = APPENDED_ROWS) {
+        size_t left = batch->count - at;
+        if (read_rows(task, batch, at, left < size ? left : size, bad, err) ||
+            append_part(task, batch, copy, bad, err)) {
+            return -1;
+        }
+    }
+    FAILPOINT(SINK_ROWS);
+    return postgres_copy_end(copy, bad, err);
+}
+
+/* What the server says about the position before a bad record was noticed here counts: it is asked when it was not. */
+static int fail_append(struct connector_task *task, const struct sink_batch *batch, const struct postgres_copy *copy,
+                       size_t *bad, struct err *err)
+{
+    struct err earlier;
+    if (copy->failed) {
+        return explain(task, batch, copy->failed, err);
+    }
+    if (end_script(task, batch, &earlier)) {
+        *err = earlier;
+        *bad = SINK_BAD_UNKNOWN;
+    }
+    return -1;
+}
+
+/* All that comes before the rows goes to the server in one piece with the first COPY. */
 static int append_records(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
     struct postgres_copy copy = {.writer = &task->writer, .commits = !task->split};
-    int status = batch->count > 0 ? 0 : end_pipeline(task, batch, err);
-    for (size_t at = 0; at < batch->count && status == 0; at += APPENDED_ROWS) {
-        size_t left = batch->count - at;
-        status = read_rows(task, batch, at, left < APPENDED_ROWS ? left : APPENDED_ROWS, bad, err) ||
-                         append_part(task, batch, &copy, bad, err)
-                     ? -1
-                     : 0;
-    }
-    FAILPOINT(SINK_ROWS);
-    status = status ? status : postgres_copy_end(&copy, bad, err);
+    postgres_pipeline_begin_script(&task->writer.pipeline);
+    int status = send_begin(task, batch, err) || append_parts(task, batch, &copy, bad, err) ? -1 : 0;
+    status = status ? fail_append(task, batch, &copy, bad, err) : end_script(task, batch, err);
     bool committed = copy.committed;
     task->split = task->split || copy.split;
     postgres_copy_free(&copy);
@@ -240,6 +269,11 @@ static int change_part(struct connector_task *task, const struct sink_batch *bat
 
 static int change_records(struct connector_task *task, const struct sink_batch *batch, size_t *bad, struct err *err)
 {
+    struct postgres_pipeline *pipeline = &task->writer.pipeline;
+    if (postgres_pipeline_begin(pipeline, err) || send_begin(task, batch, err) ||
+        postgres_pipeline_flush(pipeline, err)) {
+        return -1;
+    }
     for (size_t at = 0; at < batch->count; at += CHANGED_ROWS) {
         size_t left = batch->count - at;
         if (read_rows(task, batch, at, left < CHANGED_ROWS ? left : CHANGED_ROWS, bad, err) ||
@@ -248,7 +282,7 @@ static int change_records(struct connector_task *task, const struct sink_batch *
         }
     }
     FAILPOINT(SINK_ROWS);
-    return postgres_pipeline_send(&task->writer.pipeline, "COMMIT", &no_parameters, "committing", err) ||
+    return postgres_pipeline_send(pipeline, "COMMIT", &no_parameters, "committing", err) ||
                    end_pipeline(task, batch, err)
                ? -1
                : 0;
@@ -257,7 +291,7 @@ static int change_records(struct connector_task *task, const struct sink_batch *
 static int write_in_transaction(struct connector_task *task, const struct sink_batch *batch, size_t *bad,
                                 struct err *err)
 {
-    if ((!task->table_known && load_table(task, err)) || send_begin(task, batch, err)) {
+    if (!task->table_known && load_table(task, err)) {
         return -1;
     }
     return (task->options->mode == POSTGRES_SINK_INSERT ? append_records : change_records)(task, batch, bad, err);
@@ -325,6 +359,16 @@ static int position(struct connector_task *task, int64_t *next, struct err *err)
     return postgres_position_read(&task->position, task->connection, next, err);
 }
 
+/* The only statements of a sink that appends are the same each time and look into small tables: planning them again
+ * would take longer than they do. */
+static int keep_plans(struct connector_task *task, struct err *err)
+{
+    return task->options->mode == POSTGRES_SINK_INSERT
+               ? postgres_connection_run(task->connection, "SET plan_cache_mode = force_generic_plan",
+                                         "settings of the connection", err)
+               : 0;
+}
+
 static int open_task(const struct connector_context *context, struct connector_task **task, struct err *err)
 {
     struct connector_task *made = memory_alloc(sizeof(*made));
@@ -333,7 +377,8 @@ static int open_task(const struct connector_context *context, struct connector_t
     made->connection = postgres_connection_open(context, made->options->url, false, err);
     made->writer.pipeline.connection = made->connection;
     postgres_position_init(&made->position, context);
-    if (!made->connection || postgres_position_make_table(made->connection, err) || load_table(made, err)) {
+    if (!made->connection || keep_plans(made, err) || postgres_position_make_table(made->connection, err) ||
+        load_table(made, err)) {
         close_task(made);
         return -1;
     }

@@ -6,7 +6,7 @@
  * knows which members the records have and in which order, converts numbers by strtoll and strtod and sends texts where
  * they stand; it checks nothing. Rounds of both alternate, each on an empty table of its own; medians count.
  *
- * usage: bench_connectors_postgres_sink [ROUNDS]; TIDEMILL_TEST_POSTGRES: the server's URL.
+ * usage: bench_connectors_postgres_sink [ROUNDS [NAME [BATCH]]]; TIDEMILL_TEST_POSTGRES: the server's URL.
  */
 #include "base/clock.h"
 #include "base/memory.h"
@@ -350,7 +350,10 @@ int main(int argc, char **argv)
     make_records();
     printf("rows/s into PostgreSQL    batch         sink  bare client    ratio\n");
     for (size_t i = 0; i < sizeof(benches) / sizeof(benches[0]); i++) {
-        measure(&benches[i], rounds);
+        if ((argc < 3 || strcmp(argv[2], benches[i].name) == 0) &&
+            (argc < 4 || strtoul(argv[3], NULL, 10) == benches[i].batch)) {
+            measure(&benches[i], rounds);
+        }
     }
     PQfinish(bare);
     bytes_free(&texts);

@@ -123,6 +123,37 @@ START_TEST(insert_copies_every_record)
 }
 END_TEST
 
+/* The position, the columns and the first rows go to the server in one piece. */
+START_TEST(appending_looks_at_position_and_columns_first)
+{
+    setup("it's \"odd\"", "CREATE TABLE \"it's \"\"odd\"\"\" (n int)");
+    set("mode", "insert");
+    open_sink();
+    ck_assert_msg(WRITE(-1, "1", "{\"n\":1}") == 0, "%s", err.text);
+    ck_assert_int_eq(WRITE(-1, "1", "{\"n\":2}"), -1);
+    ck_assert_int_eq(err.class, ERR_FENCED);
+    /* That another one writes counts more than a bad record, be it the first or one behind rows that are sent. */
+    ck_assert_int_eq(WRITE(7, "1", "{\"n\":\"many\"}"), -1);
+    ck_assert_int_eq(err.class, ERR_FENCED);
+    ck_assert_uint_eq(bad, SINK_BAD_UNKNOWN);
+    ck_assert_int_eq(WRITE(7, "1", "{\"n\":1}", "2", "{\"other\":1}"), -1);
+    ck_assert_int_eq(err.class, ERR_FENCED);
+    ck_assert_int_eq(WRITE(1, "1", "{\"n\":1}", "2", "{\"other\":1}"), -1);
+    ck_assert_int_eq(err.class, ERR_SKIP);
+    ck_assert_uint_eq(bad, 1);
+    run("ALTER TABLE \"it's \"\"odd\"\"\" ALTER COLUMN n TYPE numeric");
+    ck_assert_msg(WRITE(1, "1", "{\"n\":12345678901234567890.50}") == 0, "%s", err.text);
+    const struct sink_batch only_position = {NULL, 0, 2, 9};
+    ck_assert_msg(postgres_sink_class.write(task, &only_position, &bad, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(postgres_sink_class.write(task, &only_position, &bad, &err), -1);
+    ck_assert_int_eq(err.class, ERR_FENCED);
+    ck_assert_int_eq(where(), 9);
+    ck_assert_str_eq(ask("SELECT string_agg(n::text, ' ' ORDER BY n) FROM \"it's \"\"odd\"\"\""),
+                     "1 12345678901234567890.50");
+    teardown();
+}
+END_TEST
+
 START_TEST(update_leaves_missing_rows_missing)
 {
     setup("updated", "CREATE TABLE updated (a int, b text, n int, PRIMARY KEY (b, a)); "
@@ -267,6 +298,6 @@ END_TEST
 
 SINK_MAIN("postgres_sink", upsert_keeps_the_last_change_per_key, old_position_is_fenced_and_writes_nothing,
           bad_record_is_named_and_nothing_is_written, values_arrive_in_their_types, insert_copies_every_record,
-          update_leaves_missing_rows_missing, table_is_made_and_widened, competing_writers_write_each_record_once,
-          check_names_missing_rights, changed_table_is_seen_while_writing, lost_connection_is_tried_again,
-          connecting_says_what_is_wrong)
+          appending_looks_at_position_and_columns_first, update_leaves_missing_rows_missing, table_is_made_and_widened,
+          competing_writers_write_each_record_once, check_names_missing_rights, changed_table_is_seen_while_writing,
+          lost_connection_is_tried_again, connecting_says_what_is_wrong)
