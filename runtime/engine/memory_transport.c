@@ -14,13 +14,13 @@ enum memory_fault memory_transport_ask(struct memory_transport *memory, enum mem
     return memory->config.fault == NULL ? FAULT_NONE : memory->config.fault(memory->config.self, call);
 }
 
-static int fence(struct session *session, struct err *err)
+static int fence(struct session *session, enum err_code code, struct err *err)
 {
     if (session != NULL) {
         session->lost = true;
         memory_session_drop(session);
     }
-    return err_set(err, ERR_FENCED, ERR_PROTOCOL, "Injected: this member has been fenced.");
+    return err_set(err, ERR_FENCED, code, "Injected: this member has been fenced.");
 }
 
 static void enter(struct session *session, enum memory_session_state state)
@@ -41,7 +41,9 @@ int memory_transport_raise(struct session *session, enum memory_fault fault, str
         enter(session, MEMORY_MUST_ABORT);
         return err_set(err, ERR_ABORT, ERR_PROTOCOL, "Injected: the transaction must be aborted.");
     case FAULT_FENCED:
-        return fence(session, err);
+        return fence(session, ERR_PROTOCOL, err);
+    case FAULT_REPLACED:
+        return fence(session, ERR_LOCKED, err);
     case FAULT_FATAL:
         return err_set(err, ERR_FATAL, ERR_IO, "Injected: the call can't be served.");
     case FAULT_UNKNOWN_DONE:

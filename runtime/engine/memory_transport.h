@@ -30,6 +30,7 @@ enum memory_fault {
     FAULT_RETRY,           /* ERR_RETRY, nothing happened */
     FAULT_ABORT,           /* ERR_ABORT */
     FAULT_FENCED,          /* ERR_FENCED; the assignment is lost */
+    FAULT_REPLACED,        /* the same because another process has this instance id: ERR_LOCKED */
     FAULT_FATAL,           /* ERR_FATAL */
     FAULT_UNKNOWN_DONE,    /* commit only: ERR_UNKNOWN although it was committed */
     FAULT_UNKNOWN_NOT_DONE /* commit only: ERR_UNKNOWN and it was not */

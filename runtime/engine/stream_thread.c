@@ -13,6 +13,8 @@
 #define REST_LAST_MS 5000
 #define TROUBLE_GAP_MS 60000     /* failures further apart have nothing to do with each other */
 #define RECOVERIES_PER_MINUTE 60 /* more ends the thread: something is wrong beyond repair */
+#define REPLACED_LIMIT 3         /* so often within the next, and two processes have one instance id */
+#define REPLACED_WITHIN_MS 300000
 #define REFRESH_MS 600000
 #define TIDY_MS 200
 #define NS_PER_MS INT64_C(1000000)
@@ -302,6 +304,29 @@ static int limit_recoveries(struct stream_thread *thread, struct err *err)
     return 0;
 }
 
+/* Once may be a late answer to a request of this very member. Again and again, two processes have one instance id, and
+ * would put each other out for ever. */
+static int limit_replacements(struct stream_thread *thread, struct err *err)
+{
+    if (err->code != ERR_LOCKED) {
+        return 0;
+    }
+    int64_t now = now_ns(thread);
+    if (now - thread->replaced_since_ns > REPLACED_WITHIN_MS * NS_PER_MS) {
+        thread->replaced_since_ns = now;
+        thread->replaced = 0;
+    }
+    if (++thread->replaced < REPLACED_LIMIT) {
+        return 0;
+    }
+    err_set(
+        err, ERR_FATAL, ERR_LOCKED,
+        "Another process is a member of the group of %s with the instance id %d-%s of this one: it put this one out "
+        "%d times. If the state directory was copied, delete the file \"instance\" in the copy.",
+        thread->config.settings->id, thread->config.thread, thread->config.instance, REPLACED_LIMIT);
+    return give_up(thread, err);
+}
+
 /* Ownership is gone, or a store must be opened again: drop everything and join anew, which judges every store. */
 static int join_again(struct stream_thread *thread, struct err *err)
 {
@@ -310,7 +335,9 @@ static int join_again(struct stream_thread *thread, struct err *err)
     close_session(thread);
     thread->leave = false;
     thread->commit.recoveries++;
-    return limit_recoveries(thread, err) || note_failure(thread, true, err) ? -1 : 0;
+    bool goes_on =
+        !limit_replacements(thread, err) && !limit_recoveries(thread, err) && !note_failure(thread, true, err);
+    return goes_on ? 0 : -1;
 }
 
 /* A thread without a session opens one, once it has rested. */

@@ -45,6 +45,8 @@ struct stream_thread {
     struct stream_trouble trouble;
     int64_t recoveries_from; /* commit.recoveries at the start of this minute */
     int64_t minute_began_ns;
+    int replaced; /* how often another member with this instance id has put this one out, lately */
+    int64_t replaced_since_ns;
 
     bool joined;       /* the group has assigned partitions, perhaps none, and has not revoked them */
     bool following;    /* the last round found news for the global tables: there may be more */

@@ -221,14 +221,26 @@ static void note_missing(struct session *session, const char *topic)
     }
 }
 
+/* The code of the fatal error is what caused it: RD_KAFKA_RESP_ERR__FATAL of an event does not tell. */
+static void check_fatal(struct session *session)
+{
+    char reason[KAFKA_TEXT_SIZE];
+    rd_kafka_resp_err_t code = rd_kafka_fatal_error(session->consumer, reason, sizeof reason);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        fail(session, ERR_FENCED, code, reason);
+    }
+}
+
 /* Errors of the group and of subscribed topics; records come by their partitions' own queues. */
 static void take_group_event(struct session *session, const rd_kafka_message_t *message)
 {
     const char *topic = message->rkt != NULL ? rd_kafka_topic_name(message->rkt) : NULL;
     if (kafka_error_code(message->err) == ERR_AUTH) {
         fail(session, ERR_FATAL, message->err, rd_kafka_message_errstr(message));
-    } else if (message->err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID || message->err == RD_KAFKA_RESP_ERR__FATAL) {
+    } else if (message->err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
         fail(session, ERR_FENCED, message->err, rd_kafka_message_errstr(message));
+    } else if (message->err == RD_KAFKA_RESP_ERR__FATAL) {
+        check_fatal(session);
     } else if (message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
                message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
         note_missing(session, topic);
@@ -255,15 +267,6 @@ static void look_for_missing(struct session *session)
     }
     free(session->missing_topic);
     session->missing_topic = NULL;
-}
-
-static void check_fatal(struct session *session)
-{
-    char reason[KAFKA_TEXT_SIZE];
-    rd_kafka_resp_err_t code = rd_kafka_fatal_error(session->consumer, reason, sizeof reason);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        fail(session, ERR_FENCED, code, reason);
-    }
 }
 
 static void serve(struct session *session)

@@ -20,8 +20,8 @@ import tempfile
 import threading
 import time
 
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic,
+from confluent_kafka import IsolationLevel, Producer, TopicPartition
+from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, OffsetSpec,
                                    ResourceType)
 
 from campaign import Input, Patience, Process, Tally, Watched, report_failure
@@ -30,6 +30,7 @@ from verifier import CHANGELOGS, GROUPED, INPUT, KEYS, SUMS, Failure, KafkaReade
 
 PARTITIONS = 4
 SESSION_MS = 4000
+TRANSACTION_MS = 45000  # longer than a broker needs to come back on a busy machine: see kill_broker
 UNREACHABLE = 4    # exit status
 REACH_SECONDS = 12  # a failpoint that was not reached by then is not waited for
 ROUND = 12         # steps between two times that everything is waited for
@@ -177,6 +178,7 @@ class Campaign:
         slot.process = Process(self.options.tidemill, self.directory, fault, self.random.randrange(1 << 30),
                                "--brokers", self.proxied if through else self.brokers, "--data", self.directory,
                                "--instance", slot.name, "--threads", "1", "--set", f"kafka.session.timeout.ms={SESSION_MS}",
+                               "--set", f"transaction_timeout_ms={TRANSACTION_MS}",
                                "--set", "kafka.reconnect.backoff.max.ms=500", "--connect-timeout", "3m", *more, limits=LIMITS, before=before)
         return slot.process
 
@@ -503,6 +505,20 @@ class Campaign:
         self.doing = "the end"
         self.end()
 
+    def describe_open_transactions(self):
+        """What a reader with read_committed waits at: a failure that is the broker's shows here."""
+        admin = AdminClient({"bootstrap.servers": self.brokers})
+        places = [TopicPartition(name, number) for name, topic in admin.list_topics(timeout=30).topics.items()
+                  for number in topic.partitions]
+        ends = {}
+        for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
+            asked = admin.list_offsets({place: OffsetSpec.latest() for place in places}, isolation_level=level)
+            ends[level] = {place: future.result(30).offset for place, future in asked.items()}
+        for place in places:
+            stable, high = (ends[level][place] for level in ends)
+            if stable < high:
+                print(f"open transaction: {place.topic} [{place.partition}] from {stable}, end {high}", file=sys.stderr)
+
     def close(self, keep):
         self.ended = True
         for slot in self.slots:
@@ -532,6 +548,7 @@ def main():
     except Failure as failure:
         report_failure(failure, options.seed, campaign.doing, os.path.join(campaign.directory, "run.log"),
                        f"tests/crash/run.sh kafka, with SEED={options.seed}")
+        campaign.describe_open_transactions()
     finally:
         campaign.close(failed)
     os._exit(failed)  # threads that still wait for brokers are not waited for

@@ -136,10 +136,9 @@ static void state_path(const struct scene *scene, int number, char path[80])
 static int open_thread(struct scene *scene, int number)
 {
     struct err err;
-    char path[80], instance[16];
+    char path[80];
     state_path(scene, number, path);
     mkdir(path, 0700);
-    snprintf(instance, sizeof(instance), "%d", number);
     struct stream_thread_config config = {
         .settings = &scene->settings,
         .program = &fake_program,
@@ -149,7 +148,7 @@ static int open_thread(struct scene *scene, int number)
         .transport = scene->transport,
         .clock = &scene->clock,
         .state_directory = path,
-        .instance = instance,
+        .instance = "machine",
         .thread = number,
         .threads = scene->thread_count,
         .restore_inline = true,
@@ -457,6 +456,32 @@ START_TEST(rebalances_move_the_workers_with_their_counts)
 }
 END_TEST
 
+/* A late answer may say so once; a copied state directory says so for ever. */
+START_TEST(p2_a_second_process_with_this_instance_id_ends_the_thread)
+{
+    struct scene scene;
+    open_scene(&scene);
+    struct err err;
+    bool worked;
+    int result = 0, replaced = 0;
+    while (result == 0 && replaced < 10) {
+        send(&scene, 20);
+        run_until_idle(&scene);
+        scene.fail_call = MEMORY_POLL;
+        scene.fail_with = FAULT_REPLACED;
+        scene.fail_at = 1;
+        result = stream_thread_step(scene.threads[0], 0, &worked, &err);
+        replaced++;
+    }
+    ck_assert_int_eq(replaced, 3);
+    ck_assert_int_eq(err.class, ERR_FATAL);
+    ck_assert_int_eq(err.code, ERR_LOCKED);
+    ck_assert_msg(strstr(err.text, "0-machine"), "%s", err.text);
+    check_outputs(&scene);
+    close_scene(&scene);
+}
+END_TEST
+
 START_TEST(a_failing_callback_ends_the_thread_and_commits_nothing_of_its_batch)
 {
     struct scene scene;
@@ -554,4 +579,5 @@ END_TEST
 UNIT_MAIN("stream_thread", every_record_is_counted_and_committed, one_fault_at_every_call_changes_nothing,
           p6_an_unknown_outcome_is_decided_by_the_committed_offsets,
           state_is_reused_after_a_restart_and_restored_without_the_files, rebalances_move_the_workers_with_their_counts,
+          p2_a_second_process_with_this_instance_id_ends_the_thread,
           a_failing_callback_ends_the_thread_and_commits_nothing_of_its_batch, simulation_by_seed)
