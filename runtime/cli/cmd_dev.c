@@ -13,7 +13,7 @@
 #include "cli/dev_input.h"
 #include "cli/dev_output.h"
 #include "cli/dev_watch.h"
-#include "cli/directory.h"
+#include "base/directory.h"
 #include "cli/pipeline.h"
 #include "cli/print.h"
 #include "cli/signals.h"

@@ -12,8 +12,10 @@
 #include "cli/consume_show.h"
 #include "cli/consume_table.h"
 #include "cli/print.h"
+#include "cli/state_backup.h"
 #include "cli/state_files.h"
 #include "cli/state_http.h"
+#include "local/local.h"
 
 #define FLUSH_BYTES ((size_t)64 * 1024)
 
@@ -35,6 +37,7 @@ struct state_options {
     int value_codec;
     char *columns;
     char *sort;
+    char *output;
 };
 
 struct state_call {
@@ -239,13 +242,45 @@ static int get(struct state_call *call, struct err *err)
     return COMMAND_DONE;
 }
 
+/* ---- backup ---- */
+
+static const char *data_directory(const struct state_options *options)
+{
+    struct connection_options connection = {.data = options->data};
+    return connection_data(&connection);
+}
+
+static int backup(struct state_call *call, struct err *err)
+{
+    const struct state_options *options = call->options;
+    const char *data = data_directory(options);
+    struct state_backup_config config = {.files = &call->files,
+                                         .data = local_exists(data) ? data : NULL,
+                                         .output = options->output,
+                                         .json = options->format == FORMAT_JSON};
+    if (options->output == NULL || options->http != NULL) {
+        return err_set(err, ERR_FATAL, ERR_USAGE,
+                       "A backup is made from files: tidemill state backup --output DIR, without --http.");
+    }
+    if (call->files.count == 0 && config.data == NULL) {
+        return err_set(err, ERR_FATAL, ERR_CONFIG, "There is neither state nor a log in %s; name it with --data.",
+                       data);
+    }
+    return state_backup(&config, &call->out, err) != 0 ? -1 : print_flush(&call->out, err);
+}
+
 /* ---- the command ---- */
 
 static const struct {
     const char *word;
     int arguments;
     int (*run)(struct state_call *call, struct err *err);
-} words_run[] = {{"list", 0, list}, {"get", 2, get}, {"scan", 1, scan_part}, {"dump", 1, dump}};
+    bool without_state; /* there may be only a log */
+} words_run[] = {{"list", 0, list, false},
+                 {"get", 2, get, false},
+                 {"scan", 1, scan_part, false},
+                 {"dump", 1, dump, false},
+                 {"backup", 0, backup, true}};
 
 static int check_options(const struct state_options *options, struct err *err)
 {
@@ -262,17 +297,17 @@ static int check_options(const struct state_options *options, struct err *err)
     return 0;
 }
 
-static int find_files(struct state_call *call, struct err *err)
+static int find_files(struct state_call *call, bool may_be_none, struct err *err)
 {
     const struct state_options *options = call->options;
     if (options->http != NULL) {
         return 0;
     }
-    struct connection_options connection = {.data = options->data};
     char *root = options->state_dir != NULL ? memory_copy_text(options->state_dir)
-                                            : memory_format("%s/state", connection_data(&connection));
+                                            : memory_format("%s/state", data_directory(options));
     char *directory = options->app != NULL ? memory_format("%s/%s", root, options->app) : memory_copy_text(root);
-    int result = state_files_find(directory, &call->files, err);
+    int result = may_be_none && options->app == NULL ? state_files_find_any(directory, &call->files, err)
+                                                     : state_files_find(directory, &call->files, err);
     free(directory);
     free(root);
     return result;
@@ -298,13 +333,13 @@ static int run_word(struct state_call *call, const char *word, int count, struct
             return err_set(err, ERR_FATAL, ERR_USAGE, "tidemill state %s takes %d arguments, not %d.", word,
                            words_run[i].arguments, count);
         }
-        if (check_options(call->options, err) != 0 || find_files(call, err) != 0 ||
+        if (check_options(call->options, err) != 0 || find_files(call, words_run[i].without_state, err) != 0 ||
             (count > 0 && check_one_app(call, err) != 0)) {
             return -1;
         }
         return words_run[i].run(call, err);
     }
-    return err_set(err, ERR_FATAL, ERR_USAGE, "\"%.100s\" is none of list, get, scan, dump.", word);
+    return err_set(err, ERR_FATAL, ERR_USAGE, "\"%.100s\" is none of list, get, scan, dump, backup.", word);
 }
 
 static int run(void *data, char **arguments, int count, struct err *err)
@@ -326,7 +361,7 @@ static int run(void *data, char **arguments, int count, struct err *err)
 #define FIELD(name) offsetof(struct state_options, name)
 
 static const char *const formats[] = {"key-value", "value", "key", "json", "table", NULL};
-static const char *const words[] = {"list", "get", "scan", "dump", NULL};
+static const char *const words[] = {"list", "get", "scan", "dump", "backup", NULL};
 
 /* clang-format off */
 static const struct option options[] = {
@@ -361,6 +396,8 @@ static const struct option options[] = {
      .text = "With --format table: fields of the value, or key, value, timestamp, partition."},
     {.name = "sort", .type = OPTION_TEXT, .offset = FIELD(sort), .argument = "COLUMN",
      .text = "With --format table: the column to sort by; -COLUMN for the largest first."},
+    {.name = "output", .type = OPTION_TEXT, .offset = FIELD(output), .argument = "DIR", .letter = 'o',
+     .text = "backup: the data directory that is made; it must not exist yet."},
 };
 /* clang-format on */
 
@@ -368,16 +405,20 @@ static const struct option_table table = {"tidemill state", options, sizeof opti
 
 const struct command cmd_state = {
     .name = "state",
-    .usage = "list | get STORE KEY | scan STORE | dump STORE [options]",
-    .text = "Shows the stores of an app and what is in them.",
+    .usage = "list | get STORE KEY | scan STORE | dump STORE | backup --output DIR [options]",
+    .text = "Shows the stores of an app and what is in them, and makes a backup.",
     .details =
         "Nothing is changed. Files are read as of each worker's last commit, also while the app runs; --http asks "
         "the app itself, whose workers answer between two records, with what is not committed yet. Entries of "
-        "window and session stores are shown with the start (and end) of their window.",
+        "window and session stores are shown with the start (and end) of their window. A backup is a new data "
+        "directory, made "
+        "while the app runs: each worker's state as of one commit, and then the embedded log, if there is one; an app "
+        "that is started on it goes on exactly once from where the log stood.",
     .example = "tidemill state list --app shop\n"
                "tidemill state get totals anna --app shop\n"
                "tidemill state scan totals --prefix an --format table --sort -total --http 8080\n"
-               "tidemill state dump totals --app shop --format json > totals.jsonl",
+               "tidemill state dump totals --app shop --format json > totals.jsonl\n"
+               "tidemill state backup --data tidemill-data --output backup-monday",
     .words = words,
     .options = &table,
     .options_size = sizeof(struct state_options),

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "cli/directory.h"
+#include "base/directory.h"
 #include "engine/slot.h"
 
 static bool is_entry(const struct dirent *entry)

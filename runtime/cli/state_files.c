@@ -70,7 +70,7 @@ static bool has_state(const char *directory)
 static int search(struct state_files *files, const char *directory, int depth, struct err *err)
 {
     if (has_state(directory)) {
-        return look_into(files, directory, err);
+        return look_into(files, directory, err) == 0 || !has_state(directory) ? 0 : -1; /* it may go meanwhile */
     }
     DIR *stream = depth > 0 ? opendir(directory) : NULL;
     int result = 0;
@@ -97,19 +97,28 @@ static int compare_files(const void *a, const void *b)
     return order != 0 ? order : (one->partition > other->partition) - (one->partition < other->partition);
 }
 
-int state_files_find(const char *directory, struct state_files *files, struct err *err)
+int state_files_find_any(const char *directory, struct state_files *files, struct err *err)
 {
     *files = (struct state_files){NULL, 0, 0};
     if (search(files, directory, DEPTH, err) != 0) {
         return -1;
     }
-    if (files->count == 0) {
-        return err_set(err, ERR_FATAL, ERR_CONFIG,
-                       "There is no state in %s. Name the data directory with --data, and the app with --app.",
-                       directory);
+    if (files->count > 0) {
+        qsort(files->list, files->count, sizeof *files->list, compare_files);
     }
-    qsort(files->list, files->count, sizeof *files->list, compare_files);
     return 0;
+}
+
+int state_files_find(const char *directory, struct state_files *files, struct err *err)
+{
+    if (state_files_find_any(directory, files, err) != 0) {
+        return -1;
+    }
+    return files->count > 0
+               ? 0
+               : err_set(err, ERR_FATAL, ERR_CONFIG,
+                         "There is no state in %s. Name the data directory with --data, and the app with --app.",
+                         directory);
 }
 
 void state_files_free(struct state_files *files)

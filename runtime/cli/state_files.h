@@ -31,6 +31,7 @@ struct state_store {
 
 /* Looks for state in the directory and below it. ERR_CONFIG: there is none. */
 int state_files_find(const char *directory, struct state_files *files, struct err *err);
+int state_files_find_any(const char *directory, struct state_files *files, struct err *err); /* may find none */
 void state_files_free(struct state_files *files);
 
 /* Every store; `counts` false: entries and bytes are -1. */

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/directory.h"
 #include "base/memory.h"
 
 #define SLOTS 1000
@@ -32,30 +32,6 @@ int slot_random_id(char *text, struct err *err)
     for (size_t i = 0; i < ID_BYTES; i++) {
         sprintf(text + 2 * i, "%02x", random[i]);
     }
-    return 0;
-}
-
-static int make_path(const char *path, struct err *err)
-{
-    char *copy = memory_copy_text(path);
-    for (char *at = copy + 1;; at++) {
-        if (*at != '/' && *at != '\0') {
-            continue;
-        }
-        char end = *at;
-        *at = '\0';
-        if (mkdir(copy, 0700) && errno != EEXIST) {
-            err_set(err, ERR_FATAL, errno == ENOSPC ? ERR_DISK_FULL : ERR_CONFIG,
-                    "The directory %s can't be made: %s. Choose another with --data.", copy, strerror(errno));
-            free(copy);
-            return -1;
-        }
-        if (end == '\0') {
-            break;
-        }
-        *at = end;
-    }
-    free(copy);
     return 0;
 }
 
@@ -108,7 +84,7 @@ static int try_lock(struct slot *slot, struct err *err)
 static int try_slot(const char *state_directory, const char *app, const char *name, struct slot *slot, struct err *err)
 {
     slot->directory = memory_format("%s/%s/%s", state_directory, app, name);
-    int result = make_path(slot->directory, err);
+    int result = directory_make(slot->directory, err);
     if (result == 0) {
         result = try_lock(slot, err);
     }

@@ -32,6 +32,12 @@ int local_maintain(struct transport *transport, struct err *err);
  * damage. */
 int local_check(const char *data, struct err *err);
 
+/* Copies the log as it is now to <target>/log.db, which is not there yet, onto its disk; processes go on meanwhile, and
+ * its write-ahead log grows with what they commit. `advance` (may be NULL) is told now and then how many bytes were
+ * copied since it was called last. ERR_CORRUPT, ERR_DISK_FULL, ERR_IO. */
+int local_copy(const char *data, const char *target, void (*advance)(void *self, int64_t bytes), void *self,
+               struct err *err);
+
 /* Whether <data>/log/log.db is there. */
 bool local_exists(const char *data);
 

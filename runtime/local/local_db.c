@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_NAME "log.db"
 #define DEFAULT_PAGE_SIZE 8192
 #define BUSY_LIMIT_MS 30000
 #define CHECKPOINT_WAIT_MS 1000
@@ -52,12 +51,17 @@ static const struct failure failures[] = {
     {SQLITE_NOMEM, ERR_FATAL, ERR_MEMORY, "Give the process more memory"},
 };
 
+bool local_db_is_full(int system)
+{
+    return system == ENOSPC || system == EFBIG || system == EDQUOT;
+}
+
 static struct failure failure_of(sqlite3 *handle, int code)
 {
     code &= 0xff;
     if (code == SQLITE_IOERR) {
         int reason = sqlite3_system_errno(handle);
-        if (reason == ENOSPC || reason == EFBIG || reason == EDQUOT) {
+        if (local_db_is_full(reason)) {
             code = SQLITE_FULL;
         }
     }
@@ -261,7 +265,7 @@ static int configure(struct local_db *db, enum local_db_use use, struct err *err
 
 static int connect_file(struct local_db *db, const char *directory, int flags, struct err *err)
 {
-    *db = (struct local_db){.path = memory_format("%s/" FILE_NAME, directory)};
+    *db = (struct local_db){.path = memory_format("%s/" LOCAL_DB_FILE, directory)};
     if (sqlite3_open_v2(db->path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
         int reason = sqlite3_system_errno(db->handle);
         err_set(err, ERR_FATAL, ERR_IO, "The log %s can't be opened: %s. Check its permissions.", db->path,
@@ -355,7 +359,7 @@ int local_db_open(struct local_db *db, const char *directory, enum local_db_use 
 
 bool local_db_exists(const char *directory)
 {
-    char *path = memory_format("%s/" FILE_NAME, directory);
+    char *path = memory_format("%s/" LOCAL_DB_FILE, directory);
     bool exists = access(path, F_OK) == 0;
     free(path);
     return exists;

@@ -13,6 +13,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
+#define LOCAL_DB_FILE "log.db"
 #define LOCAL_DB_APPLICATION 0x746d6c67 /* "tmlg", PRAGMA application_id */
 #define LOCAL_DB_FORMAT 1               /* PRAGMA user_version */
 
@@ -56,6 +57,7 @@ void local_db_checkpoint(struct local_db *db, bool restart);
 int local_db_fail(struct local_db *db, struct err *err);
 /* The same for the result code of a call that leaves no error in the connection. */
 int local_db_fail_code(struct local_db *db, int code, struct err *err);
+bool local_db_is_full(int system); /* an errno that means no room */
 /* Text column; "" for NULL. Valid until the next step. */
 const char *local_db_text(sqlite3_stmt *statement, int column);
 

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define BUSY_TIMEOUT_MS 10000
+#define READER_TIMEOUT_MS 400
+#define TRUNCATE_WAIT_MS 100 /* for readers, who may take long: the WAL is made empty another time */
 #define CACHE_KIB 1024
 #define CHECKPOINT_TRIES 4
 
@@ -167,7 +169,10 @@ int database_checkpoint(struct database *database, struct err *err)
 int database_truncate_wal(struct database *database, struct err *err)
 {
     bool complete;
-    return run_checkpoint(database, SQLITE_CHECKPOINT_TRUNCATE, &complete, err);
+    sqlite3_busy_timeout(database->handle, TRUNCATE_WAIT_MS);
+    int failed = run_checkpoint(database, SQLITE_CHECKPOINT_TRUNCATE, &complete, err);
+    sqlite3_busy_timeout(database->handle, BUSY_TIMEOUT_MS);
+    return failed;
 }
 
 int database_set_cache(struct database *database, int64_t bytes, struct err *err)
@@ -317,6 +322,32 @@ int database_open(struct database *database, const char *path, struct database_i
     if (configure(database, role, err) != 0 || check_header(database, identity, made, err) != 0) {
         database_close(database);
         return -1;
+    }
+    return 0;
+}
+
+int database_open_reader(struct database *database, const char *directory, const char *name, uint32_t application_id,
+                         struct err *err)
+{
+    bool found;
+    int64_t id = 0;
+    int64_t format = 0;
+    database->path = memory_format("%s/%s", directory, name);
+    int result = sqlite3_open_v2(database->path, &database->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+    if (result != SQLITE_OK) {
+        return err_set(err, ERR_FATAL, ERR_CONFIG, "There is no state in %s: the file %s can't be opened: %s.",
+                       directory, name, sqlite3_errmsg(database->handle));
+    }
+    sqlite3_busy_timeout(database->handle, READER_TIMEOUT_MS);
+    sqlite3_db_config(database->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (database_execute(database, SQL_READER_SETTINGS, err) != 0 ||
+        database_number(database, SQL_GET_APPLICATION, &found, &id, err) != 0 ||
+        database_number(database, SQL_GET_FORMAT, &found, &format, err) != 0) {
+        return -1;
+    }
+    if (id != application_id || format != SQL_FORMAT_VERSION) {
+        return err_set(err, ERR_FATAL, ERR_CORRUPT, "The file %s is no state file that this version knows.",
+                       database->path);
     }
     return 0;
 }

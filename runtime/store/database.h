@@ -35,6 +35,10 @@ enum database_role {
  * is written back into `identity`. On failure nothing stays open. */
 int database_open(struct database *database, const char *path, struct database_identity *identity,
                   enum database_role role, bool *made, struct err *err);
+/* One file of a worker's, for somebody else who only reads, whoever it belongs to. ERR_CONFIG: it is not there;
+ * ERR_CORRUPT as above. database_close follows also after a failure. */
+int database_open_reader(struct database *database, const char *directory, const char *name, uint32_t application_id,
+                         struct err *err);
 void database_close(struct database *database);
 
 int database_execute(struct database *database, const char *sql, struct err *err);
@@ -59,7 +63,7 @@ int database_set_cache(struct database *database, int64_t bytes, struct err *err
 /* Moves the WAL into the file, as far as readers allow; waits for nobody and holds up nobody. With a writer at work it
  * is repeated a few times, because a WAL starts anew only when all of it was moved. */
 int database_checkpoint(struct database *database, struct err *err);
-/* The same, and makes the WAL empty: for a file that has no other writer. */
+/* The same, and makes the WAL empty, unless a reader is long at it: for a file that has no other writer. */
 int database_truncate_wal(struct database *database, struct err *err);
 
 #endif

@@ -33,32 +33,6 @@ struct state_reader {
 
 /* Opening. */
 
-static int open_file(struct database *database, const char *directory, const char *name, int64_t application_id,
-                     struct err *err)
-{
-    bool found;
-    int64_t id = 0;
-    int64_t format = 0;
-    database->path = memory_format("%s/%s", directory, name);
-    int result = sqlite3_open_v2(database->path, &database->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
-    if (result != SQLITE_OK) {
-        return err_set(err, ERR_FATAL, ERR_CONFIG, "There is no state in %s: the file %s can't be opened: %s.",
-                       directory, name, sqlite3_errmsg(database->handle));
-    }
-    sqlite3_busy_timeout(database->handle, TRIES * TRY_MS);
-    sqlite3_db_config(database->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    if (database_execute(database, SQL_READER_SETTINGS, err) != 0 ||
-        database_number(database, SQL_GET_APPLICATION, &found, &id, err) != 0 ||
-        database_number(database, SQL_GET_FORMAT, &found, &format, err) != 0) {
-        return -1;
-    }
-    if (id != application_id || format != SQL_FORMAT_VERSION) {
-        return err_set(err, ERR_FATAL, ERR_CORRUPT, "The file %s is no state file that this version knows.",
-                       database->path);
-    }
-    return 0;
-}
-
 static void note_specs(struct state_reader *reader)
 {
     reader->specs = memory_alloc((reader->rows.count + 1) * sizeof *reader->specs);
@@ -154,12 +128,12 @@ static int read_deltas(struct state_reader *reader, struct err *err)
 static int try_open(struct state_reader *reader, const char *directory, struct err *err)
 {
     struct rows *rows = &reader->rows;
-    if (open_file(&rows->database, directory, ROWS_FILE, ROWS_APPLICATION_ID, err) != 0 ||
+    if (database_open_reader(&rows->database, directory, ROWS_FILE, ROWS_APPLICATION_ID, err) != 0 ||
         database_execute(&rows->database, SQL_READER_BEGIN, err) != 0 || rows_load(rows, err) != 0) {
         return -1;
     }
     note_specs(reader);
-    return open_file(&reader->log.database, directory, DELTA_LOG_FILE, DELTA_LOG_APPLICATION_ID, err) != 0
+    return database_open_reader(&reader->log.database, directory, DELTA_LOG_FILE, DELTA_LOG_APPLICATION_ID, err) != 0
                ? -1
                : read_deltas(reader, err);
 }

@@ -12,6 +12,7 @@
     "PRAGMA journal_size_limit = 67108864; PRAGMA synchronous = "
 #define SQL_GET_APPLICATION "PRAGMA application_id"
 #define SQL_GET_FORMAT "PRAGMA user_version"
+#define SQL_GET_PAGE_SIZE "PRAGMA page_size"
 #define SQL_SET_HEADER "PRAGMA application_id = %u; PRAGMA user_version = %d"
 #define SQL_COUNT_OBJECTS "SELECT count(*) FROM sqlite_schema"
 #define SQL_MAKE_IDENTITY "CREATE TABLE identity (app TEXT NOT NULL, worker TEXT NOT NULL, pair INTEGER NOT NULL)"
@@ -81,5 +82,10 @@
     " UNION ALL SELECT key, value, timestamp FROM timeless AS merged WHERE store = ?1 AND key >= ?2"                   \
     " AND NOT EXISTS (SELECT 1 FROM temp.unmerged WHERE store = ?1 AND key = merged.key)"                              \
     " ORDER BY 1"
+
+/* Copying both files (state_copy.c). How many deltas are missing behind the one that rows.db has last. */
+#define SQL_COPIED_PAIR "SELECT pair FROM identity"
+#define SQL_COPIED_MERGED "SELECT merged FROM state WHERE id = 1"
+#define SQL_MISSING_DELTAS "SELECT coalesce(max(seq) - %lld - count(*), 0) FROM delta WHERE seq > %lld"
 
 #endif

@@ -98,44 +98,25 @@ test_top_shows_the_workers() {
     status 4 tm top --http "$port" --once
 }
 
-# The way that docs/operations.md describes: stores first, then the log, each with SQLite's own backup.
-back_up() { # data directory, where to
-    python3 - "$1" "$2" << 'PYTHON'
-import os, sqlite3, sys
-
-def copy(path, to):
-    os.makedirs(os.path.dirname(to), exist_ok=True)
-    source = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    target = sqlite3.connect(to)
-    source.backup(target)
-    target.close()
-    source.close()
-
-data, backup = sys.argv[1:]
-for directory, _, files in os.walk(os.path.join(data, "state")):
-    for name in ("rows.db", "deltas.db"):
-        if name in files:
-            path = os.path.join(directory, name)
-            copy(path, os.path.join(backup, os.path.relpath(path, data)))
-copy(os.path.join(data, "log", "log.db"), os.path.join(backup, "log", "log.db"))
-PYTHON
-}
-
 test_a_backup_of_a_running_app_goes_on_exactly_once() {
-    command -v python3 > /dev/null || skip "python3 is missing"
     make_state
     start_app
     (while [ ! -e enough ]; do tm produce orders orders.jsonl --key id --timestamp ts; done) > /dev/null 2>&1 &
     feeder=$!
     await sh -c '[ "$("$1" state dump sums --format value | wc -l)" = 7 ]' - "$PROGRAM"
     for round in 1 2 3; do
-        back_up tidemill-data "copy$round"
+        status 0 tm state backup --output "copy$round"
+        says "state/shop/0/counts_1"
+        [ ! -e "copy$round.incomplete" ]
+        [ ! -e "copy$round/state/shop/0/instance" ]
     done
+    kill -9 "$app"
     touch enough
     wait $feeder
-    stop_app
     for round in 1 2 3; do
         tm run shop.lua --until-end --data "copy$round" 2> log
+        ! grep -q 'put aside' log
+        same 2 "$(ls -d "copy$round"/state/shop/0/counts_? | wc -l)"
         records=$(tm consume orders --data "copy$round" --format key | wc -l)
         [ "$records" -ge 30 ]
         same "$records" "$(tm state dump counts --data "copy$round" --format value --value-codec int64 |
@@ -148,6 +129,56 @@ test_a_backup_of_a_running_app_goes_on_exactly_once() {
         awk '{ if ($2 != ++seen[$1]) exit 1 }' results
         same "$records" "$(wc -l < results)"
     done
+}
+
+test_a_backup_says_what_is_in_it() {
+    make_state
+    sed 's/"shop"/"other"/' shop.lua > other.lua
+    tm run other.lua --until-end --log-level warn
+    status 0 tm state backup --output all --format json
+    same "other 0_0,other 0_1,shop 0_0,shop 0_1,null null" \
+        "$(jq -r '"\(.app) \(.worker)"' <<< "$out" | paste -sd,)"
+    same '{"copied":"log","directory":"log"}' "$(tail -1 <<< "$out" | jq -c 'del(.bytes)')"
+    same "$(stat -c %s all/log/log.db)" "$(tail -1 <<< "$out" | jq .bytes)"
+    # Of one app, of a directory elsewhere, of a log without state, of state without a log.
+    status 0 tm state backup --output one --app shop
+    same shop "$(ls one/state)"
+    same "$(tm state dump sums --app shop | sort)" "$(tm state dump sums --data one | sort)"
+    status 0 tm check shop.lua --data one
+    mv tidemill-data/state elsewhere
+    status 0 tm state backup --output moved/ --state-dir elsewhere/shop
+    same "$(tm state dump sums --data one | sort)" "$(tm state dump sums --data moved | sort)"
+    status 0 tm state backup --output log-alone
+    same log "$(ls log-alone)"
+    rm -r one/log
+    status 0 tm state backup --output state-alone --data one
+    same state "$(ls state-alone)"
+}
+
+test_a_backup_that_cannot_be_made_leaves_nothing() {
+    status 3 tm state backup --output copy
+    says "neither state nor a log in tidemill-data"
+    make_state
+    status 2 tm state backup
+    says "state backup --output DIR"
+    status 2 tm state backup --output copy --http 8080
+    mkdir copy
+    status 3 tm state backup --output copy
+    says "copy is there already, and a backup overwrites nothing"
+    rmdir copy
+    mkdir copy.incomplete
+    status 3 tm state backup --output copy
+    says "Another backup is at work, or was killed: then delete it."
+    rmdir copy.incomplete
+    status 3 tm state backup --output copy --app nobody
+    touch file
+    status 3 tm state backup --output file/copy
+    says "file/copy.incomplete can't be made: Not a directory"
+    printf 'no database, is it? %100s' ' ' | dd of=tidemill-data/log/log.db conv=notrunc status=none
+    rm -f tidemill-data/log/log.db-*
+    status 5 tm state backup --output copy
+    says "log.db is damaged or is not a log"
+    same 0 "$(ls -d copy* 2> /dev/null | wc -l)"
 }
 
 test_what_does_not_fit_is_said() {
