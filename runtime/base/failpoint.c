@@ -149,7 +149,7 @@ static void act(const struct order *due)
         kill(getpid(), SIGKILL);
         break;
     case ACTION_STOP:
-        kill(getpid(), SIGSTOP);
+        raise(SIGSTOP); /* this thread takes the signal itself, and so stops here and not a little later */
         break;
     case ACTION_SLEEP:
         nanosleep(&pause, NULL);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The crash campaigns and the simulation.
 #
-#   tests/crash/run.sh BUILD [simulation|embedded|connectors|kafka...]
+#   tests/crash/run.sh BUILD [simulation|embedded|connectors|kafka|zombies...]
 #
 # BUILD was configured with -DTIDEMILL_FAILPOINTS=ON. RUNS: simulated lives, KILLS: how many kills on the embedded log,
 # CONNECTOR_KILLS: of pipelines with connectors, BIG: changes in a large transaction of PostgreSQL, FAULTS: kills and
@@ -18,6 +18,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/tidemill-crash-broker-XXXXXX")
 
 finish() {
     "$support/kafka.sh" stop "$work/broker"
+    "$support/kafka.sh" stop "$work/zombies"
     rm -rf "$work"
 }
 trap finish EXIT
@@ -46,6 +47,13 @@ kafka() {
     return $status
 }
 
+zombies() {
+    local python
+    python=$("$support/python.sh" "${VENV:-$build}") || return $?
+    "$support/kafka.sh" start "$work/zombies" > /dev/null || return $?
+    TIDEMILL_TEST_BROKERS=$(cat "$work/zombies/bootstrap") TIDEMILL=$build/tidemill "$python" "$here/zombies.py"
+}
+
 simulation() { # on every core
     local jobs=${JOBS:-$(nproc)} i status=0 pids=()
     for i in $(seq "$jobs"); do
@@ -57,7 +65,7 @@ simulation() { # on every core
 }
 
 names=("$@")
-[ $# -gt 0 ] || names=(simulation embedded connectors kafka)
+[ $# -gt 0 ] || names=(simulation embedded connectors kafka zombies)
 pids=()
 for i in "${!names[@]}"; do
     "${names[$i]}" > "$work/${names[$i]}.txt" 2>&1 &

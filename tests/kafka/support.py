@@ -51,14 +51,14 @@ def wait_for(what, condition):
 class Process:
     """One `tidemill run` with its status server."""
 
-    def __init__(self, script, data, name, *options):
+    def __init__(self, script, data, name, *options, environment=None):
         self.port = free_port()
         self.log_path = os.path.join(data, name + ".log")
         self.log = open(self.log_path, "a")
         self.process = subprocess.Popen(
             [PROGRAM, "run", script, "--brokers", BROKERS, "--data", data, "--instance", name,
              "--http", f"127.0.0.1:{self.port}", *options],
-            stdout=self.log, stderr=self.log)
+            stdout=self.log, stderr=self.log, env=dict(os.environ, **(environment or {})))
 
     def get(self, path):
         try:
@@ -99,8 +99,8 @@ class Scene:
             file.write(script)
         self.processes = []
 
-    def start(self, name, *options):
-        process = Process(self.script, self.directory, name, *options)
+    def start(self, name, *options, environment=None):
+        process = Process(self.script, self.directory, name, *options, environment=environment)
         self.processes.append(process)
         return process
 
