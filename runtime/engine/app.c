@@ -135,6 +135,13 @@ static const struct option options[] = {
      .high = 365 * 24 * HOUR,
      .text = "How long the state of a partition that another process has taken over is kept on this machine, in case "
              "it comes back; 0: for ever. Kafka Streams' state.cleanup.delay.ms."},
+    {.name = "state_quarantine",
+     .type = OPTION_INTEGER,
+     .offset = FIELD(state_quarantine),
+     .default_text = "3",
+     .low = 0,
+     .high = 1000000,
+     .text = "How many damaged or foreign states that were put aside are kept of each partition, the newest; 0: all."},
     {.name = "repartition_purge",
      .type = OPTION_DURATION,
      .offset = FIELD(repartition_purge_ms),

@@ -27,6 +27,7 @@ struct app_settings {
     int64_t state_cache;            /* bytes; default 64MB per process */
     int64_t held_bytes;             /* of one table with emit = "commit"; default 16MB */
     int64_t state_cleanup_delay_ms; /* default 10 min; 0: never */
+    int64_t state_quarantine;       /* default 3 of each worker; 0: all */
     int64_t repartition_purge_ms;   /* default 30 s; 0: never */
     int64_t max_idle_ms;            /* default 0 */
     int64_t max_time_jump_ms;       /* of stream time by one record; default 0: no limit */

@@ -2,7 +2,7 @@
  * its state, and then deleted in the background.
  *
  * A directory counts as left since its worker was closed, and at the earliest since the process began. Files in
- * quarantine are never deleted.
+ * quarantine stay.
  * Ownership: the cleaner borrows the clock; claims belong to open workers. @locks one mutex, held while a directory is
  * emptied. @thread any
  */

@@ -61,7 +61,8 @@ struct store_config {
     struct store_budget *budget; /* shared; NULL: cache_bytes for this set alone */
     int64_t cache_bytes;         /* memory for entries, of which clean ones are evicted; 0: no limit */
     int64_t merge_bytes;         /* unmerged commits that start a merge; 0: 24 MiB */
-    int64_t unmerged_bytes; /* unmerged commits at which commit waits for the merge; 0: 64 MiB, 256 without a limit */
+    int64_t unmerged_bytes;  /* unmerged commits at which commit waits for the merge; 0: 64 MiB, 256 without a limit */
+    int64_t quarantine_keep; /* times that files were put aside: those of the newest ones are kept; 0: all */
     const struct store_spec *specs;
     size_t spec_count;
 };

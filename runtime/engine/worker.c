@@ -82,6 +82,7 @@ static int open_stores(struct worker *worker, struct err *err)
         .app = worker->config.settings->id,
         .worker = worker->name,
         .budget = worker->config.budget,
+        .quarantine_keep = worker->config.settings->state_quarantine,
         .specs = specs,
         .spec_count = collect_specs(graph, worker->config.subtopology, specs),
     };

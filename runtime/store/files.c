@@ -8,9 +8,11 @@
 #include "store/delta.h"
 #include "store/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@ static const char *const suffixes[] = {"", "-wal", "-shm"};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define LOADED_AT_ONCE 32
+#define QUARANTINE ".quarantine-"
 
 /* Loading. */
 
@@ -224,11 +227,13 @@ static int try_open(struct store_set *set, const struct store_spec *specs, struc
     return 0;
 }
 
+/* Quarantine: the files of one time are together, and older times go when there are too many. */
+
 static void move_file(const char *directory, const char *name, int64_t now, const char *reason)
 {
     for (size_t i = 0; i < COUNT(suffixes); i++) {
         char *from = memory_format("%s/%s%s", directory, name, suffixes[i]);
-        char *to = memory_format("%s/%s.quarantine-%lld%s", directory, name, (long long)now, suffixes[i]);
+        char *to = memory_format("%s/%s" QUARANTINE "%lld%s", directory, name, (long long)now, suffixes[i]);
         if (rename(from, to) == 0 && i == 0) {
             log_event(LOG_WARN, "A state file can't be used, is put aside and rebuilt.", log_text("file", from),
                       log_text("moved_to", to), log_text("reason", reason));
@@ -238,27 +243,102 @@ static void move_file(const char *directory, const char *name, int64_t now, cons
     }
 }
 
-static bool is_taken(const char *directory, int64_t now)
+/* The time in the name of a file in quarantine; -1: it is none of ours. */
+static int64_t quarantine_time(const char *name)
 {
-    bool taken = false;
     for (size_t i = 0; i < COUNT(names); i++) {
-        char *path = memory_format("%s/%s.quarantine-%lld", directory, names[i], (long long)now);
-        taken = taken || access(path, F_OK) == 0;
-        free(path);
+        size_t length = strlen(names[i]);
+        if (strncmp(name, names[i], length) == 0 && strncmp(name + length, QUARANTINE, sizeof QUARANTINE - 1) == 0) {
+            char *end;
+            const char *number = name + length + sizeof QUARANTINE - 1;
+            int64_t time = strtoll(number, &end, 10);
+            return end != number && time < INT64_MAX ? time : -1;
+        }
     }
-    return taken;
+    return -1;
 }
 
-static void quarantine(const char *directory, const char *reason)
+struct times {
+    int64_t *list;
+    size_t count;
+    size_t capacity;
+};
+
+static void add_time(struct times *times, int64_t time)
 {
-    int64_t now = clock_wall_ms(&CLOCK_SYSTEM);
-    while (is_taken(directory, now)) {
-        now++;
+    for (size_t i = 0; i < times->count; i++) {
+        if (times->list[i] == time) {
+            return;
+        }
     }
+    times->list = memory_grow(times->list, times->count, &times->capacity, sizeof *times->list);
+    times->list[times->count++] = time;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    int64_t one = *(const int64_t *)a;
+    int64_t other = *(const int64_t *)b;
+    return (one < other) - (one > other);
+}
+
+/* The newest first. */
+static struct times quarantine_times(const char *directory)
+{
+    struct times times = {NULL, 0, 0};
+    DIR *stream = opendir(directory);
+    const struct dirent *entry;
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        if (quarantine_time(entry->d_name) >= 0) {
+            add_time(&times, quarantine_time(entry->d_name));
+        }
+    }
+    if (stream != NULL) {
+        closedir(stream);
+    }
+    if (times.count > 0) {
+        qsort(times.list, times.count, sizeof *times.list, compare_times);
+    }
+    return times;
+}
+
+static void delete_quarantine(const char *directory, int64_t time)
+{
+    bool deleted = false;
+    for (size_t i = 0; i < COUNT(names) * COUNT(suffixes); i++) {
+        char *path = memory_format("%s/%s" QUARANTINE "%lld%s", directory, names[i / COUNT(suffixes)], (long long)time,
+                                   suffixes[i % COUNT(suffixes)]);
+        deleted = unlink(path) == 0 || deleted;
+        free(path);
+    }
+    if (deleted) {
+        log_event(LOG_WARN, "State files that were put aside are deleted, because newer ones are kept.",
+                  log_text("directory", directory), log_number("put_aside_ms", time));
+    }
+}
+
+static void limit_quarantine(const struct store_set *set)
+{
+    struct times times = quarantine_times(set->directory);
+    for (size_t i = (size_t)set->quarantine_keep; i < times.count && set->quarantine_keep > 0; i++) {
+        delete_quarantine(set->directory, times.list[i]);
+    }
+    free(times.list);
+}
+
+static void quarantine(const struct store_set *set, const char *reason)
+{
+    struct times times = quarantine_times(set->directory);
+    int64_t now = clock_wall_ms(&CLOCK_SYSTEM);
+    if (times.count > 0 && times.list[0] >= now) { /* the clock stood still, or went back */
+        now = times.list[0] + 1;
+    }
+    free(times.list);
     for (size_t i = 0; i < COUNT(names); i++) {
-        move_file(directory, names[i], now, reason);
+        move_file(set->directory, names[i], now, reason);
         FAILPOINT(QUARANTINE);
     }
+    limit_quarantine(set);
 }
 
 int files_open(struct store_set *set, const struct store_spec *specs, struct err *err)
@@ -269,7 +349,7 @@ int files_open(struct store_set *set, const struct store_spec *specs, struct err
     if (err->code != ERR_CORRUPT) {
         return -1;
     }
-    quarantine(set->directory, err->text);
+    quarantine(set, err->text);
     err_clear(err);
     return try_open(set, specs, err);
 }
@@ -280,7 +360,7 @@ void files_close(struct store_set *set)
     set->merge = NULL;
     forget(set);
     if (set->damage != NULL) {
-        quarantine(set->directory, set->damage);
+        quarantine(set, set->damage);
         free(set->damage);
         set->damage = NULL;
     }

@@ -45,6 +45,7 @@ static struct store_set *make(const struct store_config *config)
     }
     budget_join(set, config);
     int64_t cap = set->budget->limit > 0 ? CAP_BYTES : UNLIMITED_CAP_BYTES;
+    set->quarantine_keep = config->quarantine_keep;
     set->merge_bytes = config->merge_bytes > 0 ? config->merge_bytes : MERGE_BYTES;
     set->cap_bytes = config->unmerged_bytes > 0 ? config->unmerged_bytes : cap;
     return set;

@@ -63,6 +63,7 @@ struct store_set {
     int64_t memory_target; /* clean entries go while all entries take more than this */
     int64_t clean_least;   /* but not below this */
     bool over_budget;      /* all sets together, when it was counted */
+    int64_t quarantine_keep;
     int64_t merge_bytes;
     int64_t cap_bytes;
     struct store_spec *specs; /* names are the stores' */

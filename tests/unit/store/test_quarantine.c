@@ -181,7 +181,92 @@ START_TEST(damage_found_while_reading_is_an_error_and_then_quarantine)
 }
 END_TEST
 
+/* A state that can't be read, `times` times: each is put aside. */
+static void spoil(struct fixture *fixture, int times)
+{
+    for (int i = 0; i < times; i++) {
+        fixture_open(fixture);
+        put(fixture_store(fixture), "a", "old");
+        commit(fixture, i);
+        fixture_close(fixture);
+        run_sql(fixture, "deltas.db", "UPDATE delta SET body = x'00'");
+    }
+    fixture_open(fixture);
+    ck_assert(fixture->fresh);
+    fixture_close(fixture);
+}
+
+/* How many times a file was put aside that is still there, and the newest of these times. */
+static int put_aside(const struct fixture *fixture, const char *name, int64_t *newest)
+{
+    int count = 0;
+    char part[64];
+    DIR *directory = opendir(fixture->directory);
+    snprintf(part, sizeof part, "%s.quarantine-", name);
+    *newest = 0;
+    for (struct dirent *file = readdir(directory); file != NULL; file = readdir(directory)) {
+        char *end = NULL;
+        bool is_one = strncmp(file->d_name, part, strlen(part)) == 0;
+        int64_t time = is_one ? strtoll(file->d_name + strlen(part), &end, 10) : 0;
+        if (is_one && *end == '\0') {
+            count++;
+            *newest = time > *newest ? time : *newest;
+        }
+    }
+    closedir(directory);
+    return count;
+}
+
+static void expect_put_aside(const struct fixture *fixture, int times, int64_t *newest)
+{
+    int64_t before = *newest;
+    ck_assert_int_eq(put_aside(fixture, "rows.db", newest), times);
+    ck_assert_int_gt(*newest, before);
+    ck_assert_int_eq(put_aside(fixture, "deltas.db", newest), times);
+}
+
+START_TEST(the_newest_in_quarantine_are_kept)
+{
+    struct fixture fixture;
+    int64_t newest = 0;
+    fixture_init(&fixture);
+    spoil(&fixture, 5);
+    expect_put_aside(&fixture, 5, &newest); /* without a limit: all */
+    fixture.config.quarantine_keep = 3;
+    spoil(&fixture, 1);
+    expect_put_aside(&fixture, 3, &newest);
+    fixture.config.quarantine_keep = 1;
+    spoil(&fixture, 1);
+    expect_put_aside(&fixture, 1, &newest);
+    ck_assert_int_le(fixture_files(&fixture, "quarantine", NULL), 6);
+    fixture_open(&fixture);
+    fixture_end(&fixture);
+}
+END_TEST
+
+/* Times of a clock that went back since don't make what is put aside now the oldest. */
+START_TEST(what_is_put_aside_now_is_the_newest)
+{
+    struct fixture fixture;
+    char path[400];
+    fixture_init(&fixture);
+    fixture.config.quarantine_keep = 1;
+    file_path(&fixture, "rows.db.quarantine-9000000000000", path);
+    fclose(fopen(path, "w"));
+    file_path(&fixture, "rows.db.quarantine-mine", path);
+    fclose(fopen(path, "w"));
+    spoil(&fixture, 1);
+    int64_t newest = 0;
+    expect_put_aside(&fixture, 1, &newest);
+    ck_assert_int_eq(newest, 9000000000001);
+    ck_assert_int_eq(fixture_files(&fixture, "rows.db.quarantine-mine", NULL), 1);
+    fixture_open(&fixture);
+    fixture_end(&fixture);
+}
+END_TEST
+
 UNIT_MAIN("quarantine", files_of_another_app_or_worker_go_into_quarantine, newer_and_foreign_files_go_into_quarantine,
           damaged_deltas_and_metas_go_into_quarantine, files_that_are_no_databases_go_into_quarantine,
           empty_files_count_as_missing, a_directory_that_is_not_there_is_an_error,
-          deltas_without_their_rows_go_into_quarantine, damage_found_while_reading_is_an_error_and_then_quarantine)
+          deltas_without_their_rows_go_into_quarantine, damage_found_while_reading_is_an_error_and_then_quarantine,
+          the_newest_in_quarantine_are_kept, what_is_put_aside_now_is_the_newest)
