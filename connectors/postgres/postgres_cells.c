@@ -83,10 +83,17 @@ static int place_fields(struct postgres_cells *cells, const struct rows_row *row
 
 /* ---- cells ---- */
 
+/* JSON can't tell its own null from the database's. Where the latter is not allowed, the former is meant. */
+static const struct rows_field json_null = {.kind = ROWS_NESTED,
+                                            .text = {.data = (const unsigned char *)"null", .size = 4}};
+
 static int append_cell(struct postgres_cells *cells, size_t column, struct err *err)
 {
     const struct rows_field *field = cells->fields[column];
     const struct postgres_column *type = &cells->table->columns[column];
+    if (field && field->kind == ROWS_NULL && type->json_null) {
+        field = &json_null;
+    }
     if (!field || field->kind == ROWS_NULL) {
         postgres_binary_null(&cells->data);
         return 0;

@@ -10,7 +10,8 @@ static const char columns_sql[] =
     "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(b.oid, -1), b.typname, b.typcategory,"
     " t.typtype = 'd' OR a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a', b.typlen,"
     " b.typnamespace = 'pg_catalog'::regnamespace,"
-    " (a.attnotnull OR t.typnotnull) AND NOT a.atthasdef AND a.attidentity = '' AND t.typdefault IS NULL"
+    " (a.attnotnull OR t.typnotnull) AND NOT a.atthasdef AND a.attidentity = '' AND t.typdefault IS NULL,"
+    " (a.attnotnull OR t.typnotnull) AND b.oid IN ('json'::regtype, 'jsonb'::regtype)"
     " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN LATERAL (WITH RECURSIVE base AS ("
     " SELECT t.oid, t.typtype, t.typbasetype UNION ALL SELECT p.oid, p.typtype, p.typbasetype"
     " FROM base JOIN pg_type p ON p.oid = base.typbasetype) SELECT oid FROM base WHERE typtype <> 'd') AS d ON true"
@@ -79,6 +80,7 @@ static void add_column(struct postgres_table *table, const PGresult *result, int
         .kind = kind_of(PQgetvalue(result, row, 3), PQgetvalue(result, row, 4)[0]),
         .binary = PQgetvalue(result, row, 8)[0] == 't' ? postgres_binary_find(PQgetvalue(result, row, 3)) : NULL,
         .required = PQgetvalue(result, row, 9)[0] == 't',
+        .json_null = PQgetvalue(result, row, 10)[0] == 't',
         .defaulted = PQgetvalue(result, row, 5)[0] == 't',
         .generated = PQgetvalue(result, row, 6)[0] == 't',
         .size = atoi(PQgetvalue(result, row, 7)),

@@ -27,6 +27,7 @@ struct postgres_column {
     const struct postgres_binary *binary; /* of a domain: that of its base type; NULL: only text */
     int size;                             /* bytes of an integer type */
     bool required;                        /* not null, and nothing else by default */
+    bool json_null;                       /* not null, and JSON: what is null is JSON's null */
     bool generated;                       /* the server computes it */
     bool defaulted;                       /* a row that does not name it may get something else than null there */
 };

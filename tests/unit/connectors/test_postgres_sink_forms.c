@@ -213,6 +213,40 @@ START_TEST(missing_columns_keep_their_value)
 }
 END_TEST
 
+/* A record has one null for the database's and for JSON's. */
+static void write_json_nulls(const char *mode, const char *name)
+{
+    char sql[512];
+    snprintf(sql, sizeof(sql),
+             "CREATE TABLE %s (id int PRIMARY KEY, a jsonb NOT NULL DEFAULT '[]', b json NOT NULL,"
+             " c jsonb)",
+             name);
+    setup(name, sql);
+    set("mode", mode);
+    set("key", "id");
+    open_sink();
+    ck_assert_msg(WRITE(-1, "1", "{\"a\":null,\"b\":null,\"c\":null}", "2", "{\"b\":{},\"c\":\"null\"}") == 0, "%s",
+                  err.text);
+    snprintf(sql, sizeof(sql),
+             "SELECT string_agg(concat_ws(' ', id, a, b, coalesce(c::text, '-')), ', ' ORDER BY id)"
+             " FROM %s",
+             name);
+    ck_assert_str_eq(ask(sql), "1 null null -, 2 [] {} \"null\"");
+    teardown();
+}
+
+START_TEST(null_is_json_where_nothing_else_may_be)
+{
+    write_json_nulls("upsert", "json_nulls");
+}
+END_TEST
+
+START_TEST(null_is_json_in_a_copy_too)
+{
+    write_json_nulls("insert", "json_nulls_copied");
+}
+END_TEST
+
 START_TEST(appended_rows_have_defaults)
 {
     setup("defaults", "CREATE TABLE defaults (at int GENERATED ALWAYS AS IDENTITY, a int, b text DEFAULT 'none',"
@@ -419,6 +453,7 @@ START_TEST(bad_record_in_a_later_part_is_named)
 END_TEST
 
 SINK_MAIN("postgres_sink_forms", values_by_upsert, values_by_copy, forms_of_one_column_are_mixed,
-          missing_columns_keep_their_value, appended_rows_have_defaults, every_row_has_other_columns,
-          keys_come_from_key_or_value, plain_text_keys, made_columns_hold_all_json, appended_table_is_made_and_widened,
-          parts_of_a_batch_come_in_their_order, bad_record_in_a_later_part_is_named)
+          missing_columns_keep_their_value, null_is_json_where_nothing_else_may_be, null_is_json_in_a_copy_too,
+          appended_rows_have_defaults, every_row_has_other_columns, keys_come_from_key_or_value, plain_text_keys,
+          made_columns_hold_all_json, appended_table_is_made_and_widened, parts_of_a_batch_come_in_their_order,
+          bad_record_in_a_later_part_is_named)
