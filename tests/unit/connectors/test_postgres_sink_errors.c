@@ -364,6 +364,66 @@ START_TEST(rivals_write_each_record_once)
 }
 END_TEST
 
+/* The sink has row 1 and wants row 2, the other session the other way round. A trigger makes the sink pause between the
+ * two, so that it is the one who waits last, and whom the server ends. */
+static const char deadlock_tables[] =
+    "CREATE TABLE deadlocked (id int PRIMARY KEY, n int); INSERT INTO deadlocked VALUES (1, 0), (2, 0);"
+    "CREATE FUNCTION pause_before_two() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN IF new.id = 2 THEN PERFORM pg_advisory_xact_lock_shared(7); END IF; RETURN new; END';"
+    "CREATE TRIGGER pause BEFORE INSERT ON deadlocked FOR EACH ROW EXECUTE FUNCTION pause_before_two();"
+    "SELECT pg_advisory_lock(7)";
+
+static void await_waiting(const char *who, const char *event)
+{
+    char sql[256];
+    snprintf(sql, sizeof(sql),
+             "SELECT count(*) FROM pg_stat_activity WHERE application_name = '%s' AND wait_event = '%s'", who, event);
+    while (strcmp(ask(sql), "1") != 0) {
+        clock_sleep_ms(5);
+    }
+}
+
+static void *write_both_rows(void *status)
+{
+    *(int *)status = WRITE(0, "1", "{\"n\":10}", "2", "{\"n\":10}");
+    return NULL;
+}
+
+START_TEST(deadlock_is_tried_again)
+{
+    pthread_t writer;
+    int status = 0;
+    char url[512];
+    setup("deadlocked", deadlock_tables);
+    snprintf(url, sizeof(url), "%s?options=-c%%20deadlock_timeout%%3D20ms", getenv("TIDEMILL_TEST_POSTGRES"));
+    set("url", url);
+    open_sink();
+    const struct sink_batch first_position = {NULL, 0, CONNECTOR_NO_OFFSET, 0};
+    ck_assert_msg(postgres_sink_class.write(task, &first_position, &bad, &err) == 0, "%s", err.text);
+    PGconn *other = PQconnectdb(getenv("TIDEMILL_TEST_POSTGRES"));
+    PQclear(PQexec(other, "SET deadlock_timeout = '1h'; SET application_name = 'other'; BEGIN;"
+                          "UPDATE deadlocked SET n = n + 1 WHERE id = 2"));
+    ck_assert_int_eq(pthread_create(&writer, NULL, write_both_rows, &status), 0);
+    await_waiting("tidemill app deadlocked", "advisory");
+    ck_assert_int_eq(PQsendQuery(other, "UPDATE deadlocked SET n = n + 1 WHERE id = 1; COMMIT"), 1);
+    await_waiting("other", "transactionid");
+    PQclear(PQexec(connection, "SELECT pg_advisory_unlock(7)"));
+    pthread_join(writer, NULL);
+    ck_assert_int_eq(status, -1);
+    expect(ERR_RETRY, ERR_UNREACHABLE, "40P01");
+    for (PGresult *result; (result = PQgetResult(other)); PQclear(result)) {
+        ck_assert_msg(PQresultStatus(result) == PGRES_COMMAND_OK, "%s", PQerrorMessage(other));
+    }
+    PQfinish(other);
+    ck_assert_str_eq(ask("SELECT string_agg(n::text, ' ' ORDER BY id) FROM deadlocked"), "1 1");
+    ck_assert_int_eq(where(), 0);
+    ck_assert_msg(WRITE(0, "1", "{\"n\":10}", "2", "{\"n\":10}") == 0, "%s", err.text);
+    ck_assert_str_eq(ask("SELECT string_agg(n::text, ' ' ORDER BY id) FROM deadlocked"), "10 10");
+    ck_assert_int_eq(where(), 2);
+    teardown();
+}
+END_TEST
+
 /* ---- a bad record among many ---- */
 
 #define MANY 10000
@@ -445,6 +505,7 @@ int main(void)
                                   renamed_column_is_named,
                                   full_disk_is_waited_for,
                                   rivals_write_each_record_once,
+                                  deadlock_is_tried_again,
                                   bad_record_among_many_is_found};
     int status = sink_main("postgres_sink_errors", tests, sizeof(tests) / sizeof(tests[0]));
     drop_small_disk();
