@@ -272,15 +272,23 @@ static void remember(struct view *view, size_t name_size, struct slice value)
     while (*end != '"') {
         end--; /* over the colon and white space */
     }
-    view->last_name = slice_of(end - name_size, name_size);
-    view->last_value = value;
+    view->last.name = (uint32_t)(end - view->data - (ptrdiff_t)name_size);
+    view->last.name_size = (uint32_t)name_size;
+    view->last.value = (uint32_t)(value.data - view->data);
+    view->last.value_size = (uint32_t)value.size;
+}
+
+static bool is_last(const struct view *view, struct slice name)
+{
+    return view->last.name_size == name.size && name.size > 0 &&
+           memcmp(view->data + view->last.name, name.data, name.size) == 0;
 }
 
 struct slice view_index_value(struct arena *arena, struct view *view, struct slice name)
 {
     struct slice value;
-    if (view->last_name.size == name.size && name.size > 0 && memcmp(view->last_name.data, name.data, name.size) == 0) {
-        return view->last_value;
+    if (is_last(view, name)) {
+        return slice_of(view->data + view->last.value, view->last.value_size);
     }
     if (!view->indexed && ++view->searches <= SEARCHES_WITHOUT_INDEX && search(view, name, &value)) {
         if (!slice_is_null(value)) {

@@ -363,40 +363,41 @@ static double real_of_text(struct slice value)
     return real;
 }
 
-/* What most numbers are: up to eighteen digits and nothing else. */
-static bool short_integer(struct slice value, int64_t *integer)
+/* What most numbers are: up to eighteen bytes, digits and perhaps a point among them. False: this one is more. */
+static bool short_decimal(struct slice value, struct decimal *decimal)
 {
+    const unsigned char *end = value.data + value.size;
+    const unsigned char *point = NULL;
     bool negative = value.size > 0 && value.data[0] == '-';
-    int64_t sum = 0;
-    for (size_t i = negative; i < value.size; i++) {
-        unsigned digit = value.data[i] - (unsigned)'0';
-        if (digit > 9) {
+    uint64_t mantissa = 0;
+    for (const unsigned char *at = value.data + negative; at < end; at++) {
+        unsigned digit = *at - (unsigned)'0';
+        if (digit <= 9) {
+            mantissa = mantissa * 10 + digit;
+        } else if (*at == '.' && point == NULL) {
+            point = at;
+        } else {
             return false;
         }
-        sum = sum * 10 + (int64_t)digit;
     }
-    *integer = negative ? -sum : sum;
+    *decimal = (struct decimal){negative, true, point == NULL, mantissa, point != NULL ? point + 1 - end : 0};
     return value.size > negative;
 }
 
 bool json_number(struct slice value, int64_t *integer, double *real)
 {
-    if (value.size <= 18 && short_integer(value, integer)) {
-        return true;
+    struct decimal decimal;
+    if (value.size > 18 || !short_decimal(value, &decimal)) {
+        value = json_trim(value);
+        decimal = take_decimal(value.data, value.data + value.size);
     }
-    struct slice trimmed = json_trim(value);
-    if (trimmed.size == 0) {
-        *real = 0;
-        return false;
-    }
-    struct decimal decimal = take_decimal(trimmed.data, trimmed.data + trimmed.size);
     uint64_t limit = (uint64_t)INT64_MAX + decimal.negative;
     if (decimal.integer && decimal.exact && decimal.mantissa <= limit) {
         *integer = (int64_t)(decimal.negative ? 0 - decimal.mantissa : decimal.mantissa);
         return true;
     }
     if (!small_real(&decimal, real)) {
-        *real = real_of_text(trimmed);
+        *real = real_of_text(value);
     }
     return false;
 }
