@@ -134,7 +134,7 @@ static int judge_table(lua_State *L, const struct entry *entry, int table)
     const char *fatal = push_field(L, table, "fatal");
     const char *fenced = push_field(L, table, "fenced");
     if (fatal) {
-        return raised(entry, ERR_FATAL, ERR_SCRIPT, fatal);
+        return raised(entry, ERR_FATAL, ERR_CONNECTOR, fatal);
     }
     if (fenced && entry->task->sink) {
         return raised(entry, ERR_FENCED, ERR_PROTOCOL, fenced);

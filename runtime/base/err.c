@@ -21,6 +21,7 @@ static const struct code_row code_rows[ERR_CODE_COUNT] = {
     [ERR_UNREACHABLE] = {"unreachable", 4, "Check the address, the network and whether the server is running."},
     [ERR_AUTH] = {"auth", 4, "Check the user, the secret and the permissions that the server grants."},
     [ERR_SCRIPT] = {"script", 5, "Correct the callback at the line that the message names, then start again."},
+    [ERR_CONNECTOR] = {"connector", 5, "Do what the connector's message asks for, then start again."},
     [ERR_RECORD] = {"record", 5, "Correct the producer of the record, or choose a policy that skips such records."},
     [ERR_IO] = {"io", 5, "Check the file, the device and the permissions that the message names."},
     [ERR_DISK_FULL] = {"disk_full", 5, "Make room on the device; processing goes on from the last commit."},

@@ -29,6 +29,7 @@ enum err_code {
     ERR_UNREACHABLE, /* broker or database does not answer */
     ERR_AUTH,        /* authentication or authorization denied */
     ERR_SCRIPT,      /* a callback failed */
+    ERR_CONNECTOR,   /* a connector of the script says that it can't go on */
     ERR_RECORD,      /* a record can't be decoded, encoded or is too large */
     ERR_IO,          /* file system or network */
     ERR_DISK_FULL,   /* no space left */

@@ -125,6 +125,7 @@ app:source("numbers", tm.source {
 END
     status 5 tm run fatal.lua --until-end
     says "The queue was deleted; make it again"
+    says "Do what the connector's message asks for, then start again."
 }
 
 test_a_refused_record_is_a_dead_letter() {
