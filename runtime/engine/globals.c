@@ -1,9 +1,7 @@
 #include "engine/globals.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -85,12 +83,7 @@ static int open_worker(struct globals *globals, struct err *err)
         directory = memory_format("%s/%s", globals->config.state_directory, name);
     }
     config.state_directory = directory;
-    int result = 0;
-    if (directory && mkdir(directory, 0700) && errno != EEXIST) {
-        result = err_set(err, ERR_FATAL, ERR_IO, "The directory %s for state can't be made: %s.", directory,
-                         strerror(errno));
-    }
-    result = result ? result : worker_open(&config, &globals->worker, err);
+    int result = worker_open(&config, &globals->worker, err);
     free(directory);
     return result ? result : worker_start(globals->worker, err);
 }

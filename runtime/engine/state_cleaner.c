@@ -54,7 +54,6 @@ void state_cleaner_claim(struct state_cleaner *cleaner, const char *path)
     cleaner->claims =
         memory_grow(cleaner->claims, cleaner->claim_count, &cleaner->claim_capacity, sizeof(*cleaner->claims));
     cleaner->claims[cleaner->claim_count++] = memory_copy_text(path);
-    mkdir(path, 0700); /* opening files there says it when it can't be made */
     pthread_mutex_unlock(&cleaner->lock);
 }
 

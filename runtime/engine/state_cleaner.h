@@ -20,7 +20,7 @@ int state_cleaner_open(const char *directory, int64_t delay_ms, const struct clo
                        struct state_cleaner **cleaner, struct err *err);
 void state_cleaner_close(struct state_cleaner *cleaner); /* NULL is allowed */
 
-/* A worker opens its directory, which is made when it is missing, and closes it. `cleaner` may be NULL. */
+/* A worker opens its directory, which it makes only then, and closes it. `cleaner` may be NULL. */
 void state_cleaner_claim(struct state_cleaner *cleaner, const char *path);
 void state_cleaner_release(struct state_cleaner *cleaner, const char *path);
 

@@ -1,8 +1,6 @@
 /* The workers of a stream thread, and what the group gives to it and takes away. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -47,15 +45,6 @@ void stream_thread_drop_workers(struct stream_thread *thread)
     while (thread->worker_count > 0) {
         drop_worker(thread, thread->workers[thread->worker_count - 1]);
     }
-}
-
-static int make_directory(const char *path, struct err *err)
-{
-    if (mkdir(path, 0700) && errno != EEXIST) {
-        return err_set(err, errno == ENOSPC ? ERR_RETRY : ERR_FATAL, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO,
-                       "The directory %s for state can't be made: %s.", path, strerror(errno));
-    }
-    return 0;
 }
 
 /* State of a partition that the plan does not know has no partition of a changelog to go to. */
@@ -105,7 +94,7 @@ static int open_worker(struct stream_thread *thread, int subtopology, int32_t pa
         .ends = thread->config.ends,
         .end_count = thread->config.end_count,
     };
-    int result = (directory && make_directory(directory, err)) || worker_open(&config, worker, err) ? -1 : 0;
+    int result = worker_open(&config, worker, err);
     free(directory);
     return result;
 }

@@ -1,9 +1,12 @@
 #include "engine/worker_int.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
 
@@ -65,12 +68,20 @@ static size_t collect_specs(const struct graph *graph, int subtopology, struct s
     return count;
 }
 
-static void claim_directory(struct worker *worker)
+/* Claimed before it is made, so that nobody deletes it meanwhile. */
+static int claim_directory(struct worker *worker, struct err *err)
 {
-    if (worker->config.state_directory) {
-        worker->directory = memory_copy_text(worker->config.state_directory);
-        state_cleaner_claim(worker->config.cleaner, worker->directory);
+    const char *path = worker->config.state_directory;
+    if (!path) {
+        return 0;
     }
+    worker->directory = memory_copy_text(path);
+    state_cleaner_claim(worker->config.cleaner, path);
+    if (mkdir(path, 0700) && errno != EEXIST) {
+        return err_set(err, errno == ENOSPC ? ERR_RETRY : ERR_FATAL, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO,
+                       "The directory %s for state can't be made: %s.", path, strerror(errno));
+    }
+    return 0;
 }
 
 static int open_stores(struct worker *worker, struct err *err)
@@ -88,8 +99,9 @@ static int open_stores(struct worker *worker, struct err *err)
     };
     int result = 0;
     if (config.spec_count > 0) {
-        claim_directory(worker);
-        result = worker->config.stores->open(&config, &worker->stores, &worker->found, &worker->fresh, err);
+        result = claim_directory(worker, err);
+        result = result ? result
+                        : worker->config.stores->open(&config, &worker->stores, &worker->found, &worker->fresh, err);
     }
     free(specs);
     if (result) {

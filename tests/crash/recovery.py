@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How long an app is silent: from kill -9 of its only process, which is started again at once, to its next committed
-output; and on Kafka from SIGTERM of one of two processes to the other's first output on every partition.
+output; and on Kafka from SIGTERM of one of two processes to the other's first output on every partition, four times as
+often when it has their state from before as when it has to restore all of it.
 
     recovery.py --tidemill PROGRAM [--broker DIRECTORY] [--keys 1000000] [--times 5]
 
@@ -166,24 +167,36 @@ def measure_kills(scene):
     return process
 
 
+def hand_over(scene, process, other):
+    """Ends the first process; seconds until the second one has answered for its partitions."""
+    scene.wait_for_outputs(time.monotonic(), PARTITIONS)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    scene.wait_for_outputs(time.monotonic(), PARTITIONS)
+    took = time.monotonic() - began
+    process = scene.start("a", "--instance", "a")
+    time.sleep(3)
+    other.send_signal(signal.SIGTERM)
+    other.wait()
+    scene.wait_for_outputs(time.monotonic(), PARTITIONS)
+    return process, took
+
+
 def measure_handover(scene, process):
-    times = []
-    for _ in range(scene.options.times):
-        other = scene.start("b", "--instance", "b")
-        time.sleep(3)
-        scene.wait_for_outputs(time.monotonic(), PARTITIONS)
-        began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-        gone = time.monotonic()
-        scene.wait_for_outputs(gone, PARTITIONS)
-        times.append(time.monotonic() - began)
-        process = scene.start("a", "--instance", "a")
-        time.sleep(3)
-        other.send_signal(signal.SIGTERM)
-        other.wait()
-        scene.wait_for_outputs(time.monotonic(), PARTITIONS)
-    report(scene, "SIGTERM of one of two to the other's output of every partition", times)
+    """The second process has the state of the first one's partitions from the time before, or has none at all and
+    restores it from the changelog."""
+    for state, times in (("", 4 * scene.options.times), (", which has no state of them", scene.options.times)):
+        took = []
+        for i in range(times + (state == "")):
+            if state:
+                shutil.rmtree(os.path.join(scene.directory, "state", "recovery", "b"))
+            other = scene.start("b", "--instance", "b")
+            time.sleep(6 if state else 3)
+            process, seconds = hand_over(scene, process, other)
+            if state or i > 0:  # the very first time b has none
+                took.append(seconds)
+        report(scene, f"SIGTERM of one of two to the other's output of every partition{state}", took)
     return process
 
 

@@ -144,19 +144,6 @@ START_TEST(without_a_delay_nothing_is_deleted)
 }
 END_TEST
 
-START_TEST(a_claim_makes_the_directory)
-{
-    struct scene scene;
-    begin(&scene, 10 * MINUTE);
-    char *path = memory_copy_text(path_of(&scene, "totals_5"));
-    state_cleaner_claim(scene.cleaner, path);
-    ck_assert(exists(&scene, "totals_5"));
-    state_cleaner_release(scene.cleaner, path);
-    free(path);
-    end(&scene);
-}
-END_TEST
-
 UNIT_MAIN("state cleaner", state_is_kept_for_the_delay_and_then_deleted, a_worker_that_is_open_keeps_its_state,
           old_state_is_kept_for_the_delay_after_the_start, other_directories_and_quarantine_stay,
-          without_a_delay_nothing_is_deleted, a_claim_makes_the_directory)
+          without_a_delay_nothing_is_deleted)
