@@ -1,8 +1,11 @@
 #include "connectors/sqlite/sqlite_db.h"
 
 #include "base/clock.h"
+#include "base/memory.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #define BUSY_FIRST_TRIES 20
 #define BUSY_PAUSE_MS 20
@@ -106,6 +109,31 @@ static int open_file(struct sqlite_db *db, const struct connector_context *conte
     return 0;
 }
 
+static bool may_write_journal(const char *path)
+{
+    char *log = memory_format("%s-wal", path);
+    char *directory = memory_copy_text(path);
+    char *slash = strrchr(directory, '/');
+    if (slash) {
+        slash[slash == directory] = '\0';
+    }
+    bool may = access(log, W_OK) == 0 || access(slash ? directory : ".", W_OK) == 0;
+    free(directory);
+    free(log);
+    return may;
+}
+
+int sqlite_db_check_writable(const struct sqlite_db *db, const char *otherwise, struct err *err)
+{
+    bool file = sqlite3_db_readonly(db->handle, "main") == 1 || access(db->path, W_OK) != 0;
+    if (!file && may_write_journal(db->path)) {
+        return 0;
+    }
+    return err_set(err, ERR_FATAL, ERR_IO, "%s can't be written: the user that runs this needs the right to write %s%s",
+                   db->path, file ? "the file and its directory" : "its directory, where SQLite keeps its journal",
+                   otherwise);
+}
+
 static int use_full_durability(struct sqlite_db *db, struct err *err)
 {
     return sqlite_db_run(db, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", "opening it", err);
@@ -117,7 +145,8 @@ int sqlite_db_open(struct sqlite_db *db, const struct connector_context *context
     if (open_file(db, context, path, SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0), err) != 0) {
         return -1;
     }
-    if (use_write_ahead_log(db, err) != 0 || use_full_durability(db, err) != 0) {
+    if (sqlite_db_check_writable(db, "", err) != 0 || use_write_ahead_log(db, err) != 0 ||
+        use_full_durability(db, err) != 0) {
         sqlite_db_close(db);
         return -1;
     }

@@ -29,6 +29,9 @@ int sqlite_db_open_existing(struct sqlite_db *db, const struct connector_context
                             struct err *err);
 int sqlite_db_open_reading(struct sqlite_db *db, const struct connector_context *context, const char *path,
                            struct err *err);
+/* ERR_FATAL when the file, or its directory, where SQLite makes its journal, is not to be written by this user.
+ * `otherwise`: what else can be done, behind the sentence; empty: nothing. */
+int sqlite_db_check_writable(const struct sqlite_db *db, const char *otherwise, struct err *err);
 void sqlite_db_close(struct sqlite_db *db);
 
 /* Fills `err` from the handle's last error: ERR_SKIP for constraints and types, ERR_RETRY for locks, full disks and

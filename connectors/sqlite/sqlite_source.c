@@ -175,7 +175,10 @@ static int open_source(const struct connector_context *context, struct slice pos
     task->changes.tombstones = task->options->tombstones;
     int result = slice_is_null(position) ? 0 : sqlite_position_read(&task->position, position, err);
     if (result == 0) {
-        result = sqlite_db_open_existing(&task->db, context, task->options->path, err);
+        result = sqlite_db_open_existing(&task->db, context, task->options->path, err) != 0 ||
+                         sqlite_db_check_writable(&task->db, SQLITE_SOURCE_OTHERWISE, err) != 0
+                     ? -1
+                     : 0;
     }
     if (result == 0) {
         sqlite_log_init(&task->log, &task->db, &task->options->tables);

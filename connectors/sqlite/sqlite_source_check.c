@@ -64,10 +64,9 @@ static void check_table(struct sqlite_db *db, const char *table, const struct co
 /* Whether it can be written, found out without writing. */
 static void check_writable(struct sqlite_db *db, const struct connector_check *check)
 {
-    if (sqlite3_db_readonly(db->handle, "main") == 1) {
-        check->say(check->self, FINDING_BAD,
-                   "The file can't be written, and a source needs a change log in it: change the permissions of the "
-                   "file, or use sqlite_poll, which only reads.");
+    struct err problem;
+    if (sqlite_db_check_writable(db, SQLITE_SOURCE_OTHERWISE, &problem) != 0) {
+        check->say(check->self, FINDING_BAD, problem.text);
     }
 }
 

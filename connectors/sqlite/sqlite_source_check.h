@@ -13,6 +13,9 @@ struct sqlite_source_options {
     bool tombstones;
 };
 
+/* What can be done with a file that can't be written. */
+#define SQLITE_SOURCE_OTHERWISE ", since a source needs a change log in it; sqlite_poll only reads"
+
 /* Changes nothing in the file. -1: it can't even be opened. */
 int sqlite_source_check(const struct connector_context *context, const struct connector_check *check, struct err *err);
 

@@ -37,6 +37,46 @@ test_a_directory_that_can_not_be_written() {
     same "" "$(ls data)"
 }
 
+# Permissions of the file and of its directory, then what must be said.
+expect_read_only() {
+    local got=0
+    chmod "$1" place/shop.db
+    chmod "$2" place
+    for pipeline in sink source; do
+        got=0
+        as_nobody ./program run $pipeline.lua --data data --until-end > out 2>&1 || got=$?
+        same 5 "$got"
+        contains "place/shop.db can't be written: the user that runs this needs the right to write $3" < out
+        got=0
+        as_nobody ./program connect check $pipeline.lua > out 2>&1 || got=$?
+        contains "BAD  place/shop.db can't be written: .*$3" < out
+    done
+    contains "sqlite_poll only reads" < out
+    as_nobody ./program run poll.lua --data data --until-end > out 2>&1 || { cat out; return 1; }
+    same 1 "$(sqlite3 -readonly "file:place/shop.db?immutable=1" 'SELECT count(*) FROM orders')"
+}
+
+test_a_sqlite_database_that_can_not_be_written() {
+    as_nobody true || skip "another user can't be taken"
+    command -v sqlite3 > /dev/null || skip "sqlite3 is missing"
+    cp "$PROGRAM" program
+    mkdir data place
+    chmod 755 . program
+    chmod 777 data
+    sqlite3 place/shop.db "CREATE TABLE orders (id INTEGER PRIMARY KEY, n int); INSERT INTO orders VALUES (1, 1)"
+    for pipeline in sink source poll; do
+        printf '%s\n' 'local tm = require "tidemill"' "local app = tm.app \"$pipeline\"" > $pipeline.lua
+    done
+    echo 'app:stream("in"):sink("rows", tm.connect.sqlite { path = "place/shop.db", table = "orders" })' >> sink.lua
+    echo 'app:source("rows", tm.connect.sqlite { path = "place/shop.db", tables = { "orders" } }):to("out")' >> source.lua
+    echo 'app:source("rows", tm.connect.sqlite_poll { path = "place/shop.db", table = "orders", cursor = "id" }):to("out")' >> poll.lua
+    as_nobody ./program topics create in --data data > /dev/null
+    expect_read_only 444 555 "the file and its directory"
+    expect_read_only 444 777 "the file and its directory"
+    expect_read_only 666 555 "its directory, where SQLite keeps its journal"
+    chmod 777 place
+}
+
 test_a_file_in_place_of_the_directory() {
     pass_script
     echo text > data
