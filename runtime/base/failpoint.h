@@ -6,9 +6,9 @@
  * goes on that much later. A list that can't be read ends the process with status 2, so that no test passes for its
  * misspelling.
  *
- * TIDEMILL_MERGE_BYTES, TIDEMILL_MAINTENANCE_MS, TIDEMILL_CHECKPOINT_BYTES, TIDEMILL_COMPACT_BYTES and
- * TIDEMILL_PROGRESS_RECORDS lower the limits at which merges, rounds of retention and compaction, checkpoints and the
- * saving of restored state begin.
+ * TIDEMILL_MERGE_BYTES, TIDEMILL_BACKGROUND_BYTES, TIDEMILL_MAINTENANCE_MS, TIDEMILL_CHECKPOINT_BYTES,
+ * TIDEMILL_COMPACT_BYTES and TIDEMILL_PROGRESS_RECORDS lower the limits at which merges, commits of state in the
+ * background, rounds of retention and compaction, checkpoints and the saving of restored state begin.
  *
  * Every name, where it stands, and what recovery does after a death there is a row of the table below; `tidemill docs
  * failpoints` prints it.
@@ -39,9 +39,10 @@
       "the same")                                                                                                      \
     X(COMMITTED, "c8", "committed, the stores' commits still to come",                                                 \
       "the stores are behind and replay the changelog's tail; the input is not processed again")                       \
-    X(STORE_COMMIT, "c9", "in a store's commit, before its COMMIT; can fail", "the same")                              \
+    X(STORE_COMMIT, "c9",                                                                                              \
+      "in a store's commit, also of a large one behind the worker's back, before its COMMIT; can fail", "the same")    \
     X(STORE_COMMITTED, "c10", "one store's commit is done",                                                            \
-      "this store is used as it is; others replay the changelog's tail")                                               \
+      "this store is used as it is, or, if its commit was large and is not written yet, replays the tail like others") \
     X(CHECKPOINT, "c11", "a checkpoint of a write-ahead log begins", "the write-ahead log is read again")              \
     X(RESTORED, "c12", "a batch of a changelog is in the store, not yet durable; can fail",                            \
       "restoring goes on where its progress was last saved")                                                           \

@@ -8,6 +8,8 @@
  * | c1 c2 c3 c4 c5 c6                  |                                                                      |
  * | it was asked for: c7               | the group's offsets say whether it was committed; both are safe (P6) |
  * | after the transaction: c8 c9       | the stores are behind: they replay the changelog, the input is not   |
+ * | (also c9 of a large commit, which  |                                                                      |
+ * | is written behind the workers)     |                                                                      |
  * | after some stores' commits: c10    | the same for the others                                              |
  * | in ABORT, RECOVER, COMPARE, REWIND | as if it had died before, or in, the transaction                     |
  *

@@ -61,8 +61,9 @@ struct store_config {
     struct store_budget *budget; /* shared; NULL: cache_bytes for this set alone */
     int64_t cache_bytes;         /* memory for entries, of which clean ones are evicted; 0: no limit */
     int64_t merge_bytes;         /* unmerged commits that start a merge; 0: 24 MiB */
-    int64_t unmerged_bytes;  /* unmerged commits at which commit waits for the merge; 0: 64 MiB, 256 without a limit */
-    int64_t quarantine_keep; /* times that files were put aside: those of the newest ones are kept; 0: all */
+    int64_t unmerged_bytes;   /* unmerged commits at which commit waits for the merge; 0: 64 MiB, 256 without a limit */
+    int64_t background_bytes; /* commits from this size on are written in the background; 0: 1 MiB */
+    int64_t quarantine_keep;  /* times that files were put aside: those of the newest ones are kept; 0: all */
     const struct store_spec *specs;
     size_t spec_count;
 };
@@ -120,7 +121,9 @@ struct store_driver {
                    int (*each)(void *self, struct store *store, const struct store_entry *entry, struct err *err),
                    void *self, struct err *err);
     /* Appends one delta with everything changed since the last commit and the meta. Called after the transport's
-     * commit. */
+     * commit. A large one is written behind the caller's back if all stores of the set have changelogs: it is durable
+     * when the next commit, or close, has returned, and a process that dies before is one commit more behind. One that
+     * can't be written is tried again by the next commit, which fails if it can't be written then. */
     int (*commit)(struct store_set *set, const struct store_meta *meta, struct err *err);
     /* Drops everything changed since the last commit. */
     int (*rollback)(struct store_set *set, struct err *err);

@@ -4,6 +4,8 @@
 
 #define LEAST_MERGE_BYTES (INT64_C(512) * 1024)
 
+#define LEAST_BUFFER (INT64_C(1) << 20)
+
 #define LEAST_PAGE_BYTES (INT64_C(512) * 1024)
 #define MOST_PAGE_BYTES (INT64_C(8) << 20)
 
@@ -12,6 +14,7 @@
 #define MERGE_PART 4    /* is for the merge */
 #define UNMERGED_PART 6 /* so much that is not merged starts one */
 #define PAGES_PART 16   /* for the pages of rows that are read */
+#define BUFFER_PART 4   /* is the most that a commit's buffer keeps for the next one */
 #define WAITING_PART 3  /* so much makes commits wait, when all sets together are beyond the budget */
 
 void budget_join(struct store_set *set, const struct store_config *config)
@@ -42,11 +45,7 @@ static int64_t memory_of(const struct store_set *set)
     int64_t entries = set->usage.counts.bytes + set->usage.counts.bytes / 4;
     int64_t merging = set->merging_bytes * 2;
     int64_t kept = set->directory != NULL ? share_of(set) / MERGE_PART : 0;
-    int64_t bytes = entries + (merging > kept ? merging : kept) + budget_page_cache(set);
-    for (size_t i = 0; i < set->delta_capacity; i++) {
-        bytes += (int64_t)set->deltas[i].blob.capacity;
-    }
-    return bytes;
+    return entries + (merging > kept ? merging : kept) + budget_page_cache(set) + append_capacity(&set->append);
 }
 
 void budget_count(struct store_set *set)
@@ -93,4 +92,14 @@ int64_t budget_page_cache(const struct store_set *set)
         return MOST_PAGE_BYTES;
     }
     return part < LEAST_PAGE_BYTES ? LEAST_PAGE_BYTES : part;
+}
+
+size_t budget_kept(const struct store_set *set, int64_t used)
+{
+    int64_t most = used > INT64_MAX / 4 ? INT64_MAX : used * 4;
+    int64_t part = share_of(set) / BUFFER_PART;
+    if (set->budget->limit > 0 && most > part) {
+        most = part;
+    }
+    return most < LEAST_BUFFER ? (size_t)LEAST_BUFFER : (size_t)most;
 }

@@ -356,6 +356,7 @@ int files_open(struct store_set *set, const struct store_spec *specs, struct err
 
 void files_close(struct store_set *set)
 {
+    append_drop(&set->append);
     merge_free(set->merge);
     set->merge = NULL;
     forget(set);

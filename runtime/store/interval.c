@@ -14,10 +14,8 @@
 #define BLOB_BYTES ((size_t)64 * 1024 * 1024)  /* a delta that has grown to this goes on in another row */
 #define MERGE_DELTAS 4096                      /* so many small commits start a merge, too */
 #define CHECKPOINT_PAGES 2048                  /* of the WAL: to be moved into the file in the background */
-#define CHECKPOINT_NOW_PAGES 8192              /* the background can't keep up: the commit does it */
 #define RETIRED_PER_COMMIT ((size_t)64 * 1024) /* entries */
 #define EVICT_TURNS 1024
-#define BUFFER_KEPT ((size_t)1024 * 1024) /* of a delta: the buffers of larger commits are given back */
 #define RETRY_NS INT64_C(1000000000)
 
 /* Changes. */
@@ -54,16 +52,6 @@ int interval_changes(struct store_set *set,
 
 /* The delta. */
 
-static struct delta_writer *begin_delta(struct store_set *set)
-{
-    size_t before = set->delta_capacity;
-    set->deltas = memory_grow(set->deltas, set->delta_count, &set->delta_capacity, sizeof *set->deltas);
-    memset(set->deltas + before, 0, (set->delta_capacity - before) * sizeof *set->deltas);
-    struct delta_writer *delta = &set->deltas[set->delta_count++];
-    delta_begin(delta);
-    return delta;
-}
-
 static struct delta_writer *encode_table(struct store_set *set, const struct store *store, const struct table *table,
                                          struct delta_writer *delta)
 {
@@ -71,8 +59,7 @@ static struct delta_writer *encode_table(struct store_set *set, const struct sto
         bool silent;
         const struct table_entry *entry = table_changed(table, n, &silent);
         if (delta->blob.size >= BLOB_BYTES) {
-            delta_finish(delta);
-            delta = begin_delta(set);
+            delta = append_add(&set->append);
             delta_add_store(delta, store->name, 0);
         }
         delta_add_entry(delta, table_key(entry), table_value(entry), entry->timestamp);
@@ -94,10 +81,9 @@ static void encode(struct store_set *set, const struct store_meta *meta)
     struct store_meta complete = meta != NULL ? *meta : (struct store_meta){.app = NULL};
     complete.app = complete.app != NULL ? complete.app : set->app;
     complete.worker = complete.worker != NULL ? complete.worker : set->worker;
-    bytes_clear(&set->meta);
-    meta_encode(&complete, &set->meta);
-    set->delta_count = 0;
-    struct delta_writer *delta = begin_delta(set);
+    append_clear(&set->append);
+    meta_encode(&complete, &set->append.meta);
+    struct delta_writer *delta = append_add(&set->append);
     for (size_t i = 0; i < set->store_count; i++) {
         const struct store *store = &set->stores[i];
         if (!has_changes(store)) {
@@ -108,36 +94,15 @@ static void encode(struct store_set *set, const struct store_meta *meta)
             delta = encode_table(set, store, &store->segments[j]->table, delta);
         }
     }
-    delta_finish(delta);
 }
 
-static int append(struct store_set *set, struct err *err)
+static void note_appended(struct store_set *set)
 {
-    struct delta_log_row *rows = memory_alloc(set->delta_count * sizeof *rows);
-    int64_t bytes = 0;
-    for (size_t i = 0; i < set->delta_count; i++) {
-        bool last = i + 1 == set->delta_count;
-        rows[i] = (struct delta_log_row){set->seq + 1 + (int64_t)i, last ? bytes_slice(&set->meta) : SLICE_NULL,
-                                         bytes_slice(&set->deltas[i].blob)};
-        bytes += (int64_t)set->deltas[i].blob.size;
-    }
-    int failed = delta_log_append(&set->log, rows, set->delta_count, set->merged, err);
-    free(rows);
-    if (failed == 0) {
-        set->seq += (int64_t)set->delta_count;
-        set->unmerged_bytes += bytes;
-        set->unmerged_count += (int64_t)set->delta_count;
-    }
-    return failed;
-}
-
-static void trim_deltas(struct store_set *set)
-{
-    for (size_t i = 0; i < set->delta_capacity; i++) {
-        if (i > 0 || set->deltas[i].blob.capacity > BUFFER_KEPT) {
-            bytes_free(&set->deltas[i].blob);
-        }
-    }
+    set->seq += (int64_t)set->append.count;
+    set->unmerged_bytes += append_bytes(&set->append);
+    set->unmerged_count += (int64_t)set->append.count;
+    append_trim(&set->append, budget_kept(set, append_bytes(&set->append)));
+    append_clear(&set->append);
 }
 
 /* The merge. */
@@ -178,14 +143,14 @@ static int take_result(struct store_set *set, bool wait, struct err *err)
     if (set->phase != PHASE_RUNNING) {
         return 0;
     }
-    enum merge_state state = wait ? merge_wait(set->merge, err) : merge_poll(set->merge, err);
-    if (state == MERGE_FAILED) {
+    enum background_state state = wait ? merge_wait(set->merge, err) : merge_poll(set->merge, err);
+    if (state == BACKGROUND_FAILED) {
         note_failure(set, err);
         return -1;
     }
-    if (state == MERGE_DONE && set->checkpointing) {
+    if (state == BACKGROUND_DONE && set->checkpointing) {
         set->phase = PHASE_IDLE;
-    } else if (state == MERGE_DONE) {
+    } else if (state == BACKGROUND_DONE) {
         set->phase = PHASE_RETIRING;
         set->merged = set->merging_through;
         set->merging_bytes = 0;
@@ -234,17 +199,12 @@ static int wait_for_room(struct store_set *set, struct err *err)
     return 0;
 }
 
-/* Commits in quick succession may always be ahead of the background; nobody is ahead of the only writer. */
-static void bound_wal(struct store_set *set)
-{
-    struct err err;
-    if (set->log.wal_pages >= CHECKPOINT_NOW_PAGES && database_checkpoint(&set->log.database, &err) != 0) {
-        store_note_damage(set, &err); /* anything else shows in the next commit */
-    }
-}
-
+/* Only with all commits in the log: what begins here takes every entry that is not dirty for one that is there. */
 static void keep_merging(struct store_set *set)
 {
+    if (set->append.state != APPEND_DONE) {
+        return;
+    }
     if (set->phase == PHASE_IDLE && set->unmerged_count > 0 &&
         (set->unmerged_bytes >= set->merge_bytes || set->unmerged_count >= MERGE_DELTAS || budget_wants_merge(set))) {
         begin_merge(set);
@@ -267,29 +227,80 @@ static int check_damage(const struct store_set *set, struct err *err)
     return err_set(err, ERR_FATAL, ERR_CORRUPT, "%s Close the worker's state and open it again.", set->damage);
 }
 
+/* Takes up what became of the last commit, if it was left to another thread. */
+static int take_append(struct store_set *set, bool wait, struct err *err)
+{
+    if (set->append.state != APPEND_RUNNING) {
+        return 0;
+    }
+    int failed = append_take(&set->append, wait, err);
+    if (failed != 0) {
+        log_event(LOG_WARN, "A commit of state can't be written and is tried again with the next one.",
+                  log_text("worker", set->worker), log_text("reason", err->text));
+        store_note_damage(set, err);
+    } else if (set->append.state == APPEND_DONE) {
+        store_note_damage(set, &set->append.checkpoint_err); /* anything else shows in the next commit */
+        note_appended(set);
+        keep_merging(set);
+    }
+    return failed;
+}
+
+/* The commit before comes first: the log takes one after the other, and the merge none that is not in it. */
+static int end_last_commit(struct store_set *set, struct err *err)
+{
+    struct err taken;
+    take_append(set, true, &taken); /* a failure is logged, and counts when it fails again */
+    if (set->append.state != APPEND_FAILED) {
+        return 0;
+    }
+    if (check_damage(set, err) != 0 || append_again(&set->append, err) != 0) {
+        return -1;
+    }
+    note_appended(set);
+    keep_merging(set);
+    return 0;
+}
+
+static int write_or_leave(struct store_set *set, struct err *err)
+{
+    if (append_bytes(&set->append) >= set->background_bytes) {
+        append_start(&set->append, set->seq, set->merged);
+        return 0;
+    }
+    if (append_write(&set->append, set->seq, set->merged, err) != 0) {
+        return -1;
+    }
+    note_appended(set);
+    return 0;
+}
+
 static int write_delta(struct store_set *set, const struct store_meta *meta, struct err *err)
 {
-    struct err merge_err;
-    take_result(set, false, &merge_err); /* a failure is logged, and counts when there is no room left */
-    retire(set, RETIRED_PER_COMMIT);
     if (check_damage(set, err) != 0 || wait_for_room(set, err) != 0) {
         return -1;
     }
     encode(set, meta);
-    int failed = append(set, err);
-    trim_deltas(set);
-    if (failed != 0) {
-        store_note_damage(set, err);
-        return err_wrap(err, "committing the state of worker %s", set->worker);
+    return write_or_leave(set, err);
+}
+
+static int append_commit(struct store_set *set, const struct store_meta *meta, struct err *err)
+{
+    struct err merge_err;
+    take_result(set, false, &merge_err); /* a failure is logged, and counts when there is no room left */
+    retire(set, RETIRED_PER_COMMIT);
+    if (end_last_commit(set, err) == 0 && write_delta(set, meta, err) == 0) {
+        return 0;
     }
-    return 0;
+    store_note_damage(set, err);
+    return err_wrap(err, "committing the state of worker %s", set->worker);
 }
 
 int interval_commit(struct store_set *set, const struct store_meta *meta, struct err *err)
 {
     bool durable = set->directory != NULL;
     range_close_all(set);
-    if (durable && write_delta(set, meta, err) != 0) {
+    if (durable && append_commit(set, meta, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < set->store_count; i++) {
@@ -300,7 +311,7 @@ int interval_commit(struct store_set *set, const struct store_meta *meta, struct
     if (durable) {
         store_evict(set, EVICT_TURNS);
         keep_merging(set);
-        bound_wal(set);
+        append_bound_wal(&set->append);
     }
     return 0;
 }
@@ -311,8 +322,12 @@ void interval_tidy(struct store_set *set)
     if (set->directory == NULL) {
         return;
     }
-    take_result(set, false, &err); /* a failure is logged */
+    take_result(set, false, &err); /* failures are logged */
     retire(set, RETIRED_PER_COMMIT);
+    take_append(set, false, &err);
+    if (set->over_budget && set->append.state == APPEND_DONE) {
+        append_trim(&set->append, 0);
+    }
     budget_count(set);
     store_evict(set, EVICT_TURNS);
 }
@@ -326,4 +341,12 @@ int interval_rollback(struct store_set *set, struct err *err)
     }
     arena_clear(&set->usage.before);
     return 0;
+}
+
+void interval_end(struct store_set *set)
+{
+    struct err err;
+    if (set->append.count > 0) {
+        take_append(set, true, &err); /* a failure is logged: the store is behind and follows when it is opened */
+    }
 }

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "store/budget.h"
 #include "store/files.h"
+#include "store/interval.h"
 #include "store/meta.h"
 #include "store/range.h"
 #include "store/store.h"
@@ -13,6 +14,7 @@
 /* Opening loads what is not merged, and is to be quick: the cap bounds it. Without a limit on memory, speed counts
  * more: the more commits are merged at once, the more of their changes are of the same keys. */
 #define MERGE_BYTES FAILPOINT_NUMBER("TIDEMILL_MERGE_BYTES", INT64_C(24) << 20)
+#define BACKGROUND_BYTES FAILPOINT_NUMBER("TIDEMILL_BACKGROUND_BYTES", INT64_C(1) << 20)
 #define CAP_BYTES (INT64_C(64) << 20)
 #define UNLIMITED_CAP_BYTES (INT64_C(256) << 20)
 
@@ -29,6 +31,17 @@ static int check_specs(const struct store_config *config, struct err *err)
     return 0;
 }
 
+/* What has no changelog is in the files alone, so its commits return when they are there. */
+static int64_t background_bytes(const struct store_config *config)
+{
+    for (size_t i = 0; i < config->spec_count; i++) {
+        if (!config->specs[i].changelog) {
+            return INT64_MAX;
+        }
+    }
+    return config->background_bytes > 0 ? config->background_bytes : BACKGROUND_BYTES;
+}
+
 static struct store_set *make(const struct store_config *config)
 {
     struct store_set *set = memory_alloc(sizeof *set);
@@ -43,11 +56,13 @@ static struct store_set *make(const struct store_config *config)
         set->specs[i] = config->specs[i];
         set->specs[i].name = set->stores[i].name;
     }
+    append_init(&set->append, &set->log);
     budget_join(set, config);
     int64_t cap = set->budget->limit > 0 ? CAP_BYTES : UNLIMITED_CAP_BYTES;
     set->quarantine_keep = config->quarantine_keep;
     set->merge_bytes = config->merge_bytes > 0 ? config->merge_bytes : MERGE_BYTES;
     set->cap_bytes = config->unmerged_bytes > 0 ? config->unmerged_bytes : cap;
+    set->background_bytes = background_bytes(config);
     return set;
 }
 
@@ -57,10 +72,7 @@ static void release(struct store_set *set)
     for (size_t i = 0; i < set->store_count; i++) {
         store_free(&set->stores[i]);
     }
-    for (size_t i = 0; i < set->delta_capacity; i++) {
-        bytes_free(&set->deltas[i].blob);
-    }
-    free(set->deltas);
+    append_free(&set->append);
     bytes_free(&set->meta);
     arena_free(&set->meta_arena);
     arena_free(&set->usage.before);
@@ -118,6 +130,7 @@ void set_close(struct store_set *set)
     }
     range_close_all(set);
     if (set->directory != NULL) {
+        interval_end(set);
         files_close(set);
     }
     release(set);

@@ -7,8 +7,7 @@
 
 #include "base/arena.h"
 #include "engine/store.h"
-#include "store/delta.h"
-#include "store/delta_log.h"
+#include "store/append.h"
 #include "store/merge.h"
 #include "store/rows.h"
 #include "store/table.h"
@@ -66,6 +65,7 @@ struct store_set {
     int64_t quarantine_keep;
     int64_t merge_bytes;
     int64_t cap_bytes;
+    int64_t background_bytes; /* larger commits are written by another thread */
     struct store_spec *specs; /* names are the stores' */
     struct store *stores;
     size_t store_count;
@@ -73,10 +73,11 @@ struct store_set {
     struct store_cursor *cursors; /* open ones */
     size_t clock_store;
 
-    struct delta_log log;
+    struct delta_log log; /* not to be used while `append` runs */
+    struct append append;
     struct rows rows;
     int64_t pair;
-    int64_t seq;            /* of the last commit */
+    int64_t seq;            /* of the last commit in the log */
     int64_t merged;         /* deltas up to this one may be deleted */
     int64_t unmerged_bytes; /* of commits that no merge was asked for yet */
     int64_t unmerged_count;
@@ -88,11 +89,8 @@ struct store_set {
     int64_t merge_retry_ns; /* after a failure: not before this time */
     char *damage;           /* why the files are to be quarantined at close, or NULL */
 
-    struct arena meta_arena;     /* of the meta given out by open */
-    struct bytes meta;           /* scratch of commit */
-    struct delta_writer *deltas; /* scratch of commit: mostly one */
-    size_t delta_count;
-    size_t delta_capacity;
+    struct arena meta_arena; /* of the meta given out by open */
+    struct bytes meta;       /* as it was found there */
 };
 
 #endif

@@ -24,8 +24,8 @@ from verifier import GROUPED, INPUT, KEYS, PATIENCE, SUMS, Failure, LogFollower,
 PARTITIONS = 4
 ROUND = 25       # kills between two times that everything is waited for
 REACH_SECONDS = 6  # a failpoint that was not reached by then is not waited for
-LIMITS = {"TIDEMILL_MERGE_BYTES": "20000", "TIDEMILL_MAINTENANCE_MS": "40", "TIDEMILL_CHECKPOINT_BYTES": "200000",
-          "TIDEMILL_COMPACT_BYTES": "20000", "TIDEMILL_PROGRESS_RECORDS": "100"}
+LIMITS = {"TIDEMILL_MERGE_BYTES": "20000", "TIDEMILL_BACKGROUND_BYTES": "1000", "TIDEMILL_MAINTENANCE_MS": "40",
+          "TIDEMILL_CHECKPOINT_BYTES": "200000", "TIDEMILL_COMPACT_BYTES": "20000", "TIDEMILL_PROGRESS_RECORDS": "100"}
 
 # Where to die: failpoint, within how many hits, and what is done to the state before the start.
 POINTS = [

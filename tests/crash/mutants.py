@@ -21,7 +21,7 @@ TIMEOUT = 300
 UNIT = {
     name: [f"tests/{name}"] for name in (
         "engine_test_commit", "engine_test_restore", "engine_test_restore_verdict", "engine_test_stream_thread",
-        "engine_test_worker", "engine_test_timers", "store_test_set", "store_test_table", "store_test_store_model",
+        "engine_test_worker", "engine_test_timers", "store_test_set", "store_test_append", "store_test_table", "store_test_store_model",
         "engine_test_worker_source", "engine_test_worker_sink", "engine_test_sink_task", "connectors_test_sqlite_sink",
         "local_test_local_session", "local_test_local_commit", "kafka_test_kafka_mock")
 }
@@ -94,10 +94,20 @@ MUTANTS = [
      "PRId64 \" %\" PRId64, commit_number, stream_time);",
      "PRId64 \" %\" PRId64, commit_number, stream_time < 0 ? stream_time : 0);",
      ["engine_test_timers", "engine_test_worker"]),
-    ("the merge's deltas are deleted too early", "runtime/store/interval.c",
-     "delta_log_append(&set->log, rows, set->delta_count, set->merged, err);",
-     "delta_log_append(&set->log, rows, set->delta_count, set->seq, err);",
+    ("the merge's deltas are deleted too early", "runtime/store/append.c",
+     "delta_log_append(append->log, rows, append->count, append->merged, err) : 0;",
+     "delta_log_append(append->log, rows, append->count, append->seq, err) : 0;",
      ["store_test_set", "store_test_store_model", "simulation"]),
+    ("a commit does not wait for the one before", "runtime/store/interval.c",
+     "    take_append(set, true, &taken);", "    take_append(set, false, &taken);",
+     ["simulation", "store_test_append", "store_test_store_model"]),
+    ("a merge takes what is not in the log yet for merged", "runtime/store/interval.c",
+     "    if (set->append.state != APPEND_DONE) {\n        return;", "    if (set->append.state > APPEND_FAILED) {\n        return;",
+     ["store_test_append", "store_test_store_model", "simulation"]),
+    ("a commit that could not be written in the background is forgotten", "runtime/store/append.c",
+     "    if (append->state == APPEND_FAILED && write_deltas(append, err) != 0) {",
+     "    if (append->state == APPEND_DONE && write_deltas(append, err) != 0) {",
+     ["store_test_append", "simulation"]),
     ("a new store is not durable before its deltas", "runtime/store/rows.c",
      "    if (database_execute(&rows->database, SQL_SYNC_ALL, err) != 0 || rows_begin(rows, err) != 0) {",
      "    if (rows_begin(rows, err) != 0) {",

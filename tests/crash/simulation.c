@@ -22,8 +22,7 @@
 #include "engine/generation.h"
 #include "engine/stream_thread.h"
 #include "local/local.h"
-#include "store/merge.h"
-#include "store/merge_pass.h"
+#include "store/background.h"
 #include "store/store_driver.h"
 #include "tests/crash/disk.h"
 #include "tests/support/fake_program.h"
@@ -55,7 +54,7 @@ static struct totals {
     long long lives, kills, cuts, failures, records, rebuilds, aside;
 } totals;
 
-static int64_t merge_bytes; /* of this world's stores */
+static int64_t merge_bytes, background_bytes; /* of this world's stores */
 static const struct world *now;
 
 /* ---- failing ---- */
@@ -129,57 +128,68 @@ static int count_aside(const char *path, const struct stat *status, int kind, st
     return 0;
 }
 
-/* ---- merges on the caller's thread, so that a seed decides everything (instead of store/merge.c) ---- */
+/* ---- what is done in the background, on the caller's thread, so that a seed decides everything (instead of
+ * store/background.c): merges when they are asked for, commits then or when somebody must wait for them ---- */
 
-struct merge {
-    struct merge_pass_config config;
-    char *texts[3];
-    enum merge_state state;
-    struct err err;
-};
+static uint64_t background_random;
 
-static bool never(void *self)
+static bool is_put_off(void)
 {
-    (void)self;
-    return false;
+    background_random = background_random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (background_random >> 33) % 2 == 0;
 }
 
-struct merge *merge_new(const char *directory, const char *app, const char *worker, int64_t pair)
+static void run_job(struct background_job *job)
 {
-    struct merge *merge = memory_alloc(sizeof *merge);
-    merge->texts[0] = memory_copy_text(directory);
-    merge->texts[1] = memory_copy_text(app);
-    merge->texts[2] = memory_copy_text(worker);
-    merge->config = (struct merge_pass_config){merge->texts[0], merge->texts[1], merge->texts[2], pair, 0, never, NULL};
-    merge->state = MERGE_IDLE;
-    return merge;
+    job->state = job->run(job->self, &job->err) != 0 ? BACKGROUND_FAILED : BACKGROUND_DONE;
 }
 
-void merge_free(struct merge *merge)
+void background_join(enum background_thread thread)
 {
-    for (int i = 0; merge != NULL && i < 3; i++) {
-        free(merge->texts[i]);
+    (void)thread;
+}
+
+void background_leave(enum background_thread thread)
+{
+    (void)thread;
+}
+
+void background_start(enum background_thread thread, struct background_job *job)
+{
+    job->state = BACKGROUND_WAITING;
+    if (thread == BACKGROUND_MERGES || !is_put_off()) {
+        run_job(job);
     }
-    free(merge);
 }
 
-void merge_request(struct merge *merge, int64_t through)
+enum background_state background_poll(struct background_job *job, struct err *err)
 {
-    merge->config.through = through;
-    merge->state = merge_pass(&merge->config, &merge->err) != 0 ? MERGE_FAILED : MERGE_DONE;
-}
-
-enum merge_state merge_poll(struct merge *merge, struct err *err)
-{
-    enum merge_state state = merge->state;
-    *err = merge->err;
-    merge->state = MERGE_IDLE;
+    if (job->state == BACKGROUND_WAITING && !is_put_off()) {
+        run_job(job);
+    }
+    enum background_state state = job->state;
+    if (state == BACKGROUND_FAILED) {
+        *err = job->err;
+    }
+    if (state == BACKGROUND_DONE || state == BACKGROUND_FAILED) {
+        job->state = BACKGROUND_IDLE;
+    }
     return state;
 }
 
-enum merge_state merge_wait(struct merge *merge, struct err *err)
+enum background_state background_wait(struct background_job *job, struct err *err)
 {
-    return merge_poll(merge, err);
+    if (job->state == BACKGROUND_WAITING) {
+        run_job(job);
+    }
+    return background_poll(job, err);
+}
+
+bool background_withdraw(struct background_job *job)
+{
+    bool waited = job->state == BACKGROUND_WAITING;
+    job->state = waited ? BACKGROUND_IDLE : job->state;
+    return waited;
 }
 
 static struct store_driver stores;
@@ -189,6 +199,7 @@ static int open_store(const struct store_config *config, struct store_set **set,
 {
     struct store_config small = *config;
     small.merge_bytes = merge_bytes;
+    small.background_bytes = background_bytes;
     return sqlite_store_driver.open(&small, set, meta, fresh, err);
 }
 
@@ -602,6 +613,8 @@ static void begin(struct world *world, unsigned long long seed)
     snprintf(world->state, sizeof world->state, "%s/state", world->directory);
     snprintf(world->older, sizeof world->older, "%s/older", world->directory);
     merge_bytes = draw(world, 2) ? 1 + (int64_t)draw(world, 500) : 0;
+    background_bytes = draw(world, 4) ? 1 + (int64_t)draw(world, 150) : 0;
+    background_random = world->random;
     option_defaults(&app_options, &world->settings);
     if (option_set(&app_options, &world->settings, "id", "app", &err) ||
         option_set(&app_options, &world->settings, "partitions", "2", &err) ||

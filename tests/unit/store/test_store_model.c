@@ -352,6 +352,7 @@ static void do_step(struct model *model)
     }
 }
 
+/* Every other one leaves its commits to the thread for commits. */
 static void run_model(enum store_kind kind, bool in_memory, int64_t cache_bytes, unsigned seed)
 {
     struct model *model = memory_alloc(sizeof *model);
@@ -362,6 +363,7 @@ static void run_model(enum store_kind kind, bool in_memory, int64_t cache_bytes,
     model->fixture.config.cache_bytes = cache_bytes;
     model->fixture.config.merge_bytes = 20000;
     model->fixture.config.unmerged_bytes = 200000;
+    model->fixture.config.background_bytes = seed % 2;
     model->fixture.config.directory = in_memory ? NULL : model->fixture.directory;
     fixture_open(&model->fixture);
     ck_assert(model->fixture.fresh);
