@@ -10,6 +10,14 @@ static void append_option(struct bytes *out, const struct option *option)
     }
 }
 
+static void append_words(struct bytes *out, const char *const *words)
+{
+    for (const char *const *word = words; word != NULL && *word != NULL; word++) {
+        bytes_append_format(out, "%s ", *word);
+    }
+    bytes_append_text(out, "' ;;\n");
+}
+
 static void append_command(struct bytes *out, const struct command *command)
 {
     bytes_append_format(out, "    %s) options='", command->name);
@@ -17,15 +25,16 @@ static void append_command(struct bytes *out, const struct command *command)
         append_option(out, &command->options->options[i]);
     }
     bytes_append_text(out, " --help'; words='");
-    for (const char *const *word = command->words; word != NULL && *word != NULL; word++) {
-        bytes_append_format(out, "%s ", *word);
-    }
-    bytes_append_text(out, "' ;;\n");
+    append_words(out, command->words);
 }
 
-/* Choices of an option, behind its name. */
+/* What stands behind a word: choices of an option behind its name. */
 static void append_choices(struct bytes *out, const struct command *command)
 {
+    if (command->verb_words != NULL) {
+        bytes_append_format(out, "    '%s %s') choices='", command->name, command->verb);
+        append_words(out, command->verb_words);
+    }
     for (size_t i = 0; i < command->options->count; i++) {
         const struct option *option = &command->options->options[i];
         if (option->type != OPTION_CHOICE) {
@@ -34,10 +43,7 @@ static void append_choices(struct bytes *out, const struct command *command)
         bytes_append_format(out, "    '%s", command->name);
         append_option(out, option);
         bytes_append_text(out, "') choices='");
-        for (const char *const *choice = option->choices; *choice != NULL; choice++) {
-            bytes_append_format(out, "%s ", *choice);
-        }
-        bytes_append_text(out, "' ;;\n");
+        append_words(out, option->choices);
     }
 }
 

@@ -304,7 +304,7 @@ static const struct act {
 };
 #define ACT_COUNT (sizeof acts / sizeof acts[0])
 static const char *const words[] = {"check", "offsets", "import", NULL};
-static const char *const second_words[] = {"show", "set", "reset"};
+static const char *const second_words[] = {"show", "set", "reset", NULL};
 
 static int unknown_word(const char *before, const char *word, const char *const *list, size_t count, const char *all,
                         struct err *err)
@@ -394,6 +394,8 @@ const struct command cmd_connect = {
                "tidemill connect offsets reset pipeline.lua orders\n"
                "tidemill connect import orders-sink.json --output orders-sink.lua",
     .words = words,
+    .verb = "offsets",
+    .verb_words = second_words,
     .options = &table,
     .options_size = sizeof(struct connect_options),
     .least = 1,

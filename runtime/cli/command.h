@@ -12,11 +12,13 @@ enum { COMMAND_DONE = 0, COMMAND_FAILED = 1 };
 
 struct command {
     const char *name;
-    const char *usage;        /* what follows the name: "TOPIC [FILE] [options]" */
-    const char *text;         /* one sentence */
-    const char *details;      /* further sentences for --help and the reference, one paragraph; may be NULL */
-    const char *example;      /* command lines, one a line */
-    const char *const *words; /* first arguments that mean something ("create"), NULL-terminated; or NULL */
+    const char *usage;             /* what follows the name: "TOPIC [FILE] [options]" */
+    const char *text;              /* one sentence */
+    const char *details;           /* further sentences for --help and the reference, one paragraph; may be NULL */
+    const char *example;           /* command lines, one a line */
+    const char *const *words;      /* first arguments that mean something ("create"), NULL-terminated; or NULL */
+    const char *verb;              /* the one of them behind which another word follows, one of: */
+    const char *const *verb_words; /* NULL-terminated; or NULL */
     const struct option_table *options;
     size_t options_size;
     int least, most; /* number of arguments that are no options; most -1: any */

@@ -110,6 +110,11 @@ test_the_completion_is_a_script() {
     COMPREPLY=()
     _tidemill || true # compgen says whether it found any
     same offsets "${COMPREPLY[*]}"
+    COMP_WORDS=(tidemill connect offsets "")
+    COMP_CWORD=3
+    COMPREPLY=()
+    _tidemill || true # compgen says whether it found any
+    same "show set reset" "${COMPREPLY[*]}"
 }
 
 test_docs() {
