@@ -168,6 +168,7 @@ class Tree:
 
     def __init__(self, directory):
         self.directory = directory
+        self.hung = False
         self.build = os.path.join(directory, "build")
         self.update()
 
@@ -175,19 +176,28 @@ class Tree:
         return subprocess.run(command, cwd=self.directory, stdin=subprocess.DEVNULL, check=False, **options)
 
     def update(self):
-        """Files that are as they were keep their time, so that only what changed is compiled."""
-        names = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
-        for name in filter(None, names):
+        """Files that are as they were keep their time, so that only what changed is compiled; others go."""
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        names = {name for name in listed.split("\n") if name and os.path.exists(os.path.join(ROOT, name))}
+        for name in names:
             source, target = os.path.join(ROOT, name), os.path.join(self.directory, name)
-            if not os.path.exists(source):
-                continue
             os.makedirs(os.path.dirname(target), exist_ok=True)
             if not os.path.exists(target) or open(source, "rb").read() != open(target, "rb").read():
                 shutil.copy(source, target)
+        self.remove_old(names)
         if not os.path.exists(os.path.join(self.build, "build.ninja")):
             command = ["cmake", "-S", ".", "-B", "build", "-G", "Ninja", "-DTIDEMILL_FAILPOINTS=ON"]
             if self.run(command, stdout=subprocess.DEVNULL).returncode != 0:
                 sys.exit("The copy of the sources can't be configured.")
+
+    def remove_old(self, names):
+        """Sources that are no more would be compiled as before, in a directory that is kept."""
+        for folder in {name.split("/")[0] for name in names if name.endswith(".c")}:
+            for path, _, files in os.walk(os.path.join(self.directory, folder)):
+                for file in files:
+                    source = os.path.join(path, file)
+                    if file.endswith((".c", ".h")) and os.path.relpath(source, self.directory) not in names:
+                        os.remove(source)
 
     def make(self, tests):
         targets = ["tidemill", "crash_simulation", "kafka_transport_test"] if any(t not in UNIT for t in tests) else []
@@ -198,7 +208,7 @@ class Tree:
             sys.exit(f"A mutant does not compile:\n{result.stdout[-3000:]}")
 
     def test(self, name):
-        """True: passed, False: failed or hung, None: skipped."""
+        """True: passed, False: failed or hung (which is noted), None: skipped."""
         environment = dict(os.environ, CK_TIMEOUT_MULTIPLIER="4", SIMULATION_RUNS="40")  # slow is not caught
         if name in CAMPAIGNS:
             part, more = CAMPAIGNS[name]
@@ -218,6 +228,7 @@ class Tree:
         except subprocess.TimeoutExpired:
             process.terminate()
             process.wait()
+            self.hung = True
             return False
         return None if status == 77 else status == 0
 
@@ -240,6 +251,7 @@ class Tree:
 def run_mutant(tree, mutant):
     """Name of the test that caught it, or None."""
     name, file, text, replacement, tests = mutant
+    tree.hung = False
     path, before = tree.change(file, text, replacement)
     if tests is None:
         with open(path, "w") as source:
@@ -252,7 +264,7 @@ def run_mutant(tree, mutant):
             if passed is None:
                 print(f"SKIP: {name}: {test}", flush=True)
             elif not passed:
-                return test
+                return test + (", hung" if tree.hung else "")
         return None
     finally:
         tree.put_back(path, before)
