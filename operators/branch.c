@@ -83,6 +83,7 @@ const struct operator operator_branch = {
     .usage = "stream:branch(function(key, value, rec) return boolean end, ... [, { name, on_error }])",
     .text = "Returns one stream for each function; a record goes to the first whose function holds, or is dropped.",
     .create = branch_create,
+    .per_record = true,
 };
 
 const struct operator operator_branch_way = {
@@ -90,4 +91,5 @@ const struct operator operator_branch_way = {
     .usage = NULL,
     .text = "One of the streams that branch returned.",
     .create = branch_way_create,
+    .per_record = true,
 };

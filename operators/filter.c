@@ -57,6 +57,7 @@ const struct operator operator_filter = {
     .usage = "stream:filter(function(key, value, rec) return boolean end [, { name, on_error }])",
     .text = "Keeps the records for which the function returns neither false nor nil. Null keys and values are nil.",
     .create = filter_create,
+    .per_record = true,
 };
 
 const struct operator operator_filter_not = {
@@ -64,4 +65,5 @@ const struct operator operator_filter_not = {
     .usage = "stream:filter_not(function(key, value, rec) return boolean end [, { name, on_error }])",
     .text = "Drops the records for which the function returns neither false nor nil.",
     .create = filter_not_create,
+    .per_record = true,
 };

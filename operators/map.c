@@ -180,6 +180,7 @@ const struct operator operator_map = {
     .usage = "stream:map(function(key, value, rec) return new_key, new_value end [, { name, on_error, key, value }])",
     .text = "Makes another record of each one. The key counts as changed: what needs it next repartitions.",
     .create = map_create,
+    .per_record = true,
 };
 
 const struct operator operator_map_values = {
@@ -187,6 +188,7 @@ const struct operator operator_map_values = {
     .usage = "stream:map_values(function(key, value, rec) return new_value end [, { name, on_error, value }])",
     .text = "Replaces the value and keeps the key. Called for null values too; nil is a tombstone.",
     .create = map_create,
+    .per_record = true,
 };
 
 const struct operator operator_flat_map = {
@@ -195,6 +197,7 @@ const struct operator operator_flat_map = {
              "[, { name, on_error, key, value }])",
     .text = "Makes any number of records of each one, in order, all with its timestamp and headers.",
     .create = map_create,
+    .per_record = true,
 };
 
 const struct operator operator_flat_map_values = {
@@ -203,6 +206,7 @@ const struct operator operator_flat_map_values = {
         "stream:flat_map_values(function(key, value, rec) return { value, ... } end [, { name, on_error, value }])",
     .text = "Makes any number of values of each one, all under its key.",
     .create = map_create,
+    .per_record = true,
 };
 
 const struct operator operator_select_key = {
@@ -210,6 +214,7 @@ const struct operator operator_select_key = {
     .usage = "stream:select_key(function(key, value, rec) return new_key end [, { name, on_error, key }])",
     .text = "Replaces the key and keeps the value; nil is a null key. What needs the key next repartitions.",
     .create = map_create,
+    .per_record = true,
 };
 
 const struct operator operator_group_by = {

@@ -38,6 +38,7 @@ const struct operator operator_merge = {
     .usage = "stream:merge(other [, { name }])",
     .text = "One stream with the records of both, in the order in which they are processed.",
     .create = pass_create,
+    .per_record = true,
 };
 
 const struct operator operator_to_stream = {

@@ -38,6 +38,7 @@ const struct operator operator_peek = {
     .usage = "stream:peek(function(key, value, rec) end [, { name, on_error }])",
     .text = "Calls the function for each record and passes the record on as it is.",
     .create = peek_create,
+    .per_record = true,
 };
 
 const struct operator operator_foreach = {

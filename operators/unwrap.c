@@ -62,4 +62,5 @@ const struct operator operator_unwrap = {
     .text = "Takes the row after the change out of change events (op, before, after, source) as connectors of "
             "databases make them: inserts, updates and snapshots become rows, deletions become tombstones.",
     .create = unwrap_create,
+    .per_record = true,
 };

@@ -168,6 +168,7 @@ static int core_connector(lua_State *L)
     use->json_keys = lua_toboolean(L, 3);
     use->name = operator_text(L, 1, "name");
     use->topic = operator_text(L, 1, "topic");
+    use->through = use->sink ? use->topic : NULL;
     lua_getfield(L, 1, "method");
     struct target target = {.method = luaL_checkstring(L, -1),
                             .runner = use->sink ? &connector_sink_options : &connector_source_options,
@@ -193,6 +194,44 @@ static int core_use_connector(lua_State *L)
     struct connector_use *use = host->uses[number];
     struct node *node = graph_node(host->graph, (int)id);
     node->connector = use;
+    return 0;
+}
+
+static struct node *sink_argument(lua_State *L, int index)
+{
+    const struct host *host = host_of(L);
+    lua_Integer id = luaL_checkinteger(L, index);
+    luaL_argcheck(L, host->graph && id >= 0 && id < graph_node_count(host->graph), index, "no such node");
+    return graph_node(host->graph, (int)id);
+}
+
+/* direct_topic(sink) -> the topic that the sink may read itself, or nil: it needs one of its own. `tasks` asks for as
+ * many writers as the topic in between gets partitions; who can't say which topic a position is for always has one. */
+static int core_direct_topic(lua_State *L)
+{
+    const struct node *node = sink_argument(L, 1);
+    const struct connector_use *use = node->connector;
+    bool may = use && use->sink && use->runner.tasks == 0 && use->connector->sink->other_topic;
+    lua_pushstring(L, may ? graph_direct_topic(host_of(L)->graph, node) : NULL);
+    return 1;
+}
+
+/* read_directly(number of the connector, topic) */
+static int core_read_directly(lua_State *L)
+{
+    struct host *host = host_of(L);
+    lua_Integer number = luaL_checkinteger(L, 1);
+    size_t size;
+    const char *topic = luaL_checklstring(L, 2, &size);
+    luaL_argcheck(L, number >= 0 && (size_t)number < host->use_count, 1, "no such connector");
+    host->uses[number]->topic = (const char *)arena_copy(&host->texts, slice_of(topic, size + 1)).data;
+    return 0;
+}
+
+/* put_between(sink, writer, reader) */
+static int core_put_between(lua_State *L)
+{
+    graph_put_between(sink_argument(L, 1), sink_argument(L, 2), sink_argument(L, 3));
     return 0;
 }
 
@@ -232,6 +271,9 @@ static const luaL_Reg functions[] = {
     {"connector", core_connector},
     {"use_connector", core_use_connector},
     {"connectors", core_connectors},
+    {"direct_topic", core_direct_topic},
+    {"read_directly", core_read_directly},
+    {"put_between", core_put_between},
     {NULL, NULL},
 };
 

@@ -227,12 +227,22 @@ static int core_node(lua_State *L)
     if (!node) {
         return raise_err(L, &err);
     }
+    node->per_record = found->per_record;
     add_host_node(L, host, 4);
     set_policy(L, node, 4);
     found->create(L, node, 4);
     note_form(L, node, 4);
     lua_pushinteger(L, node->id);
     return 1;
+}
+
+/* at_end(function): it is called when the script has run, before the graph is finished. */
+static int core_at_end(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    host_of(L)->at_end = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
 }
 
 /* detail(id, text) */
@@ -332,6 +342,7 @@ static int core_internal_name(lua_State *L)
 
 static const luaL_Reg functions[] = {
     {"node", core_node},
+    {"at_end", core_at_end},
     {"detail", core_detail},
     {"topic", core_topic},
     {"store", core_store},

@@ -45,6 +45,7 @@ struct host {
     struct bytes scratch; /* for encoding; content ends with the next encode */
     struct arena *arena;  /* of the record: op_arena when bound, `texts` while building */
     struct arena texts;   /* lives as long as the host */
+    int at_end;           /* registry reference: what the DSL does when the script has run; 0: nothing */
     int view_metatable;   /* registry reference, for view.c */
     struct slice checked; /* for view.c: the JSON whose members are in checked_members while the epoch is this one */
     uint64_t checked_epoch;

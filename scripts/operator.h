@@ -20,6 +20,7 @@ struct operator {
     /* Writes rows that the operator has in memory only into its store, because somebody looks at it from outside, and
      * emits nothing. 0 or -1, as op->flush; NULL: there are none. */
     int (*settle)(struct node *node);
+    bool per_record;    /* keeps nothing from one record to the next and has no effect but what it forwards */
 };
 
 struct operator_table {

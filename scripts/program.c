@@ -43,6 +43,10 @@ static int run_script(struct host *host, void *data)
     }
     uint64_t before = limits_begin(&host->limits);
     lua_call(L, 0, 0);
+    if (host->graph && host->at_end) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, host->at_end);
+        lua_call(L, 0, 0);
+    }
     limits_restore(&host->limits, before);
     return 0;
 }

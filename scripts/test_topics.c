@@ -68,7 +68,7 @@ static const struct node *chooser(const struct graph *graph)
 {
     for (int id = 0; id < graph_node_count(graph); id++) {
         const struct node *node = graph_node(graph, id);
-        if (node->role == NODE_SINK && !names_topic(graph, node)) {
+        if (node->role == NODE_SINK && node->connector == NULL && !names_topic(graph, node)) {
             return node;
         }
     }
@@ -103,8 +103,8 @@ const struct node *test_topics_writer(const struct graph *graph, const char **to
     const struct node *writer = writer_of(graph, *topic);
     const struct node *sink = writer == NULL ? connector_of(graph, *topic, true) : NULL;
     if (sink != NULL) {
-        *topic = sink->connector->topic;
-        writer = writer_of(graph, *topic);
+        *topic = sink->connector->through;
+        writer = connector_use_direct(sink->connector) ? sink : writer_of(graph, *topic);
     }
     return writer != NULL ? writer : chooser(graph);
 }

@@ -544,6 +544,38 @@ static int position(struct connector_task *task, int64_t *next, struct err *err)
     return 0;
 }
 
+/* Each topic that was ever written has a lock file in the directory, ".<topic>-<task>.lock". */
+static bool take_topic(const char *name, char topic[CONNECTOR_TOPIC_SIZE])
+{
+    const char *end = strrchr(name, '.');
+    if (name[0] != '.' || !end || strcmp(end, ".lock") != 0) {
+        return false;
+    }
+    snprintf(topic, CONNECTOR_TOPIC_SIZE, "%.*s", (int)(end - name - 1), name + 1);
+    char *task = strrchr(topic, '-');
+    bool good = task && task[1] != '\0' && strspn(task + 1, "0123456789") == strlen(task + 1);
+    if (good) {
+        *task = '\0';
+    }
+    return good;
+}
+
+static int other_topic(struct connector_task *task, char topic[CONNECTOR_TOPIC_SIZE], struct err *err)
+{
+    int fd = openat(task->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    if (entries == NULL) {
+        return failed(task, "list the files", err);
+    }
+    bool found = false;
+    for (struct dirent *entry; !found && (entry = readdir(entries)) != NULL;) {
+        found = take_topic(entry->d_name, topic) && strcmp(topic, task->context->topic) != 0;
+    }
+    closedir(entries);
+    topic[0] = found ? topic[0] : '\0';
+    return 0;
+}
+
 static int check(const struct connector_context *context, const struct connector_check *say, struct err *err)
 {
     const struct options *options = context->options;
@@ -568,6 +600,7 @@ const struct sink_class file_sink_class = {
     .validate = validate,
     .open = open_task,
     .position = position,
+    .other_topic = other_topic,
     .write = write_batch,
     .idle = idle,
     .close = close_task,

@@ -42,6 +42,31 @@ int postgres_position_read(const struct postgres_position *position, PGconn *con
     return result ? 0 : -1;
 }
 
+int postgres_position_other_topic(const struct postgres_position *position, PGconn *connection,
+                                  char topic[CONNECTOR_TOPIC_SIZE], struct err *err)
+{
+    const struct connector_context *context = position->context;
+    const char *values[] = {context->app, context->name, context->topic};
+    PGresult *result = postgres_connection_query_params(connection,
+                                                        "SELECT topic FROM " POSTGRES_POSITION_TABLE
+                                                        " WHERE app = $1 AND name = $2 AND topic <> $3 LIMIT 1",
+                                                        3, values, "reading positions", err);
+    snprintf(topic, CONNECTOR_TOPIC_SIZE, "%s", PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
+    PQclear(result);
+    return result ? 0 : -1;
+}
+
+int postgres_position_forget_others(const struct postgres_position *position, PGconn *connection, struct err *err)
+{
+    const struct connector_context *context = position->context;
+    const char *values[] = {context->app, context->name, context->topic};
+    PGresult *result = postgres_connection_query_params(
+        connection, "DELETE FROM " POSTGRES_POSITION_TABLE " WHERE app = $1 AND name = $2 AND topic <> $3", 3, values,
+        "removing positions", err);
+    PQclear(result);
+    return result ? 0 : -1;
+}
+
 /* A conversion that fails, with a text for the server's log, unless exactly one row has moved. */
 #define ONE_ROW                                                                                                        \
     " RETURNING 1) SELECT CASE count(*) WHEN 1 THEN 1 ELSE"                                                            \

@@ -23,6 +23,10 @@ int postgres_position_make_table(PGconn *connection, struct err *err);
 /* CONNECTOR_NO_OFFSET: there is none yet. */
 int postgres_position_read(const struct postgres_position *position, PGconn *connection, int64_t *next,
                            struct err *err);
+/* As in the contract of sinks. */
+int postgres_position_other_topic(const struct postgres_position *position, PGconn *connection,
+                                  char topic[CONNECTOR_TOPIC_SIZE], struct err *err);
+int postgres_position_forget_others(const struct postgres_position *position, PGconn *connection, struct err *err);
 /* Sends the statement that compares and sets. When the position is not `from` it fails, so that the server does nothing
  * of what was sent behind it. */
 int postgres_position_send(const struct postgres_position *position, struct postgres_pipeline *pipeline, int64_t from,

@@ -369,6 +369,16 @@ static int keep_plans(struct connector_task *task, struct err *err)
                : 0;
 }
 
+static int other_topic(struct connector_task *task, char topic[CONNECTOR_TOPIC_SIZE], struct err *err)
+{
+    return postgres_position_other_topic(&task->position, task->connection, topic, err);
+}
+
+static int forget_others(struct connector_task *task, struct err *err)
+{
+    return postgres_position_forget_others(&task->position, task->connection, err);
+}
+
 static int open_task(const struct connector_context *context, struct connector_task **task, struct err *err)
 {
     struct connector_task *made = memory_alloc(sizeof(*made));
@@ -465,6 +475,8 @@ const struct sink_class postgres_sink_class = {
     .validate = validate,
     .open = open_task,
     .position = position,
+    .other_topic = other_topic,
+    .forget_others = forget_others,
     .write = write_batch,
     .close = close_task,
     .check = check_sink,

@@ -157,14 +157,22 @@ static int open_task(const struct connector_context *context, struct connector_t
 
 /* ---- positions ---- */
 
-/* ?1 to ?4 are who the position belongs to. */
-static sqlite3_stmt *position_statement(struct connector_task *task, const char *sql, struct err *err)
+/* ?1 to ?3, and ?4 with the task, are who the position belongs to. */
+static sqlite3_stmt *topic_statement(struct connector_task *task, const char *sql, struct err *err)
 {
     sqlite3_stmt *statement = sqlite_db_prepare(&task->db, sql, "using the table of positions", err);
     if (statement) {
         sqlite3_bind_text(statement, 1, task->context->app, -1, SQLITE_STATIC);
         sqlite3_bind_text(statement, 2, task->context->name, -1, SQLITE_STATIC);
         sqlite3_bind_text(statement, 3, task->context->topic, -1, SQLITE_STATIC);
+    }
+    return statement;
+}
+
+static sqlite3_stmt *position_statement(struct connector_task *task, const char *sql, struct err *err)
+{
+    sqlite3_stmt *statement = topic_statement(task, sql, err);
+    if (statement) {
         sqlite3_bind_int64(statement, 4, task->context->task);
     }
     return statement;
@@ -180,6 +188,33 @@ static int position(struct connector_task *task, int64_t *next, struct err *err)
     int code = sqlite3_step(statement);
     *next = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : CONNECTOR_NO_OFFSET;
     int result = code == SQLITE_ROW || code == SQLITE_DONE ? 0 : sqlite_db_fail(&task->db, "reading the position", err);
+    sqlite3_finalize(statement);
+    return result;
+}
+
+static int other_topic(struct connector_task *task, char topic[CONNECTOR_TOPIC_SIZE], struct err *err)
+{
+    sqlite3_stmt *statement = topic_statement(
+        task, "SELECT topic FROM " OFFSETS_TABLE " WHERE app = ?1 AND name = ?2 AND topic <> ?3 LIMIT 1", err);
+    if (!statement) {
+        return -1;
+    }
+    int code = sqlite3_step(statement);
+    const char *found = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    snprintf(topic, CONNECTOR_TOPIC_SIZE, "%s", found ? found : "");
+    int result = code == SQLITE_ROW || code == SQLITE_DONE ? 0 : sqlite_db_fail(&task->db, "reading positions", err);
+    sqlite3_finalize(statement);
+    return result;
+}
+
+static int forget_others(struct connector_task *task, struct err *err)
+{
+    sqlite3_stmt *statement =
+        topic_statement(task, "DELETE FROM " OFFSETS_TABLE " WHERE app = ?1 AND name = ?2 AND topic <> ?3", err);
+    if (!statement) {
+        return -1;
+    }
+    int result = sqlite3_step(statement) == SQLITE_DONE ? 0 : sqlite_db_fail(&task->db, "removing positions", err);
     sqlite3_finalize(statement);
     return result;
 }
@@ -300,6 +335,8 @@ const struct sink_class sqlite_sink = {
     .validate = validate,
     .open = open_task,
     .position = position,
+    .other_topic = other_topic,
+    .forget_others = forget_others,
     .write = write_batch,
     .close = close_task,
     .check = check,

@@ -224,7 +224,7 @@ static void show_positions(struct reset *reset)
 static void show(struct reset *reset)
 {
     show_positions(reset);
-    if (reset->pipeline.graph != NULL && reset->internal.count > 0) {
+    if (reset->pipeline.graph != NULL && (reset->internal.count > 0 || reset->position_count > 0)) {
         reset_targets_show(reset->pipeline.graph, &reset->out);
     }
     for (size_t i = 0; i < reset->internal.count; i++) {
@@ -254,8 +254,8 @@ static int execute(struct reset *reset, struct err *err)
                                                                            reset->position_count, err) != 0) {
         return -1;
     }
-    if (reset->pipeline.graph != NULL &&
-        reset_targets_put_back(reset->pipeline.graph, reset->app, transport, err) != 0) {
+    struct reset_targets targets = {reset->pipeline.graph, reset->app, reset->positions, reset->position_count};
+    if (reset->pipeline.graph != NULL && reset_targets_put_back(&targets, transport, err) != 0) {
         return incomplete(reset, err);
     }
     for (size_t i = 0; i < reset->internal.count; i++) {

@@ -347,12 +347,11 @@ static int set_tasks(struct connect_offsets *offsets, const struct connector_use
 static int set_target(struct connect_offsets *offsets, const struct connect_target *target, int64_t to, bool present,
                       struct err *err)
 {
-    int64_t was;
-    if (connect_target_set(target, to, present, &was, err) != 0) {
+    bool moved;
+    if (connect_target_set(target, to, present, &moved, err) != 0) {
         return -1;
     }
-    bool none = present && was == CONNECTOR_NO_OFFSET;
-    if (none) {
+    if (!moved) {
         bytes_append_format(&offsets->out, "%s task %d has no position in its target.\n", target->use->name,
                             (int)target->task);
     } else {
@@ -407,7 +406,8 @@ static int set_sink(struct connect_offsets *offsets, const struct connector_use 
             return -1;
         }
     }
-    return 0;
+    struct connect_target target = {use, offsets->app, 0, tasks};
+    return connect_target_settle(&target, tasks, err);
 }
 
 int connect_offsets_set(struct connect_offsets *offsets, const struct connector_use *use, int64_t task,

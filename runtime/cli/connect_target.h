@@ -14,10 +14,13 @@ struct connect_target {
     int32_t tasks;
 };
 
-/* *next: CONNECTOR_NO_OFFSET when the target has none. */
+/* *next: CONNECTOR_NO_OFFSET when the target has none. ERR_CONFIG: it has one of another topic than the sink reads. */
 int connect_target_read(const struct connect_target *target, int64_t *next, struct err *err);
-/* Moves it to an offset of the sink's topic; *was is what it was. The rows stay. With `present` only when there is one.
- * ERR_CONFIG: this kind of target can't be put back, and the message says what to do instead. */
-int connect_target_set(const struct connect_target *target, int64_t to, bool present, int64_t *was, struct err *err);
+/* Moves it to an offset of the sink's topic. The rows stay. With `present` only when there is one, were it of another
+ * topic; *moved: whether it is there now. ERR_CONFIG: this kind of target can't be put back, and the message says what
+ * to do instead. */
+int connect_target_set(const struct connect_target *target, int64_t to, bool present, bool *moved, struct err *err);
+/* When every one of so many tasks has a position of the sink's topic, those of other topics are removed. */
+int connect_target_settle(const struct connect_target *target, int32_t tasks, struct err *err);
 
 #endif

@@ -105,13 +105,15 @@ struct source_class {
 /* ---- sinks ---- */
 
 struct sink_batch {
-    const struct record *records; /* in the order of their offsets; keys and values in JSON or plain text */
+    const struct record *records; /* in the order of their offsets; several may have one, and are never torn apart; keys
+                                     and values in JSON or plain text */
     size_t count;                 /* 0: only the position moves */
     int64_t from;                 /* the position that the target must have now; CONNECTOR_NO_OFFSET: none */
     int64_t to;                   /* the position that it has afterwards */
 };
 
 #define SINK_BAD_UNKNOWN SIZE_MAX
+#define CONNECTOR_TOPIC_SIZE 256 /* of a topic's name with its final zero */
 
 struct sink_class {
     const struct option_table *options;
@@ -126,6 +128,11 @@ struct sink_class {
      * it was after the last write (CONNECTOR_NO_OFFSET before the first one): a target that keeps no position leaves it
      * so, and what was written since the group's last commit is written again by the next owner. */
     int (*position)(struct connector_task *task, int64_t *next, struct err *err);
+    /* A topic other than the context's for which the target has positions of (app, name); empty: there is none. A sink
+     * with this function may read a topic of the user; NULL: its position knows no topic, so it always has its own. */
+    int (*other_topic)(struct connector_task *task, char topic[CONNECTOR_TOPIC_SIZE], struct err *err);
+    /* Removes the positions for such topics; NULL: they can't be, and put_back says what to do. */
+    int (*forget_others)(struct connector_task *task, struct err *err);
     /* Writes the records and moves the position in ONE transaction of the target, comparing it first. ERR_SKIP sets
      * *bad to the index of the bad record when the target says it, else to SINK_BAD_UNKNOWN; a batch of one needs no
      * index. After ERR_RETRY the outcome may be unknown: the runner opens again and asks for the position. */
@@ -167,9 +174,16 @@ struct connector_use {
     const struct connector *connector;
     void *options; /* of the source class or of the sink class */
     struct connector_runner_options runner;
-    const char *topic; /* the positions topic of a source, the topic that a sink reads */
+    const char *topic;   /* the positions topic of a source, the topic that a sink reads */
+    const char *through; /* sinks: the topic that is put in between when the sink does not read one of the pipeline */
     bool sink;
     bool json_keys;
 };
+
+/* Whether a sink reads a topic of the pipeline, with the operators behind it, and none in between. */
+static inline bool connector_use_direct(const struct connector_use *use)
+{
+    return use->sink && use->through && strcmp(use->topic, use->through) != 0;
+}
 
 #endif

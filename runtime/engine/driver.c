@@ -46,7 +46,7 @@ static bool is_of_sink(const struct driver *driver, const char *name)
 {
     for (int id = 0; id < graph_node_count(driver->graph); id++) {
         const struct connector_use *use = graph_node(driver->graph, id)->connector;
-        if (use && use->sink && strcmp(use->topic, name) == 0) {
+        if (use && use->through && strcmp(use->through, name) == 0) {
             return true;
         }
     }

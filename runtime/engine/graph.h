@@ -28,6 +28,7 @@ struct node {
     bool policy_by_function; /* on_error is a Lua function; scripts/call.c asks it */
     const char *name;        /* given, or "filter@pipeline.lua:17"; unique */
     bool named;              /* given by the user */
+    bool per_record;         /* keeps nothing from one record to the next and has no effect but what it forwards */
     bool extracts_time;      /* a source with a timestamp function: it calls op_observe_time itself */
     const char *place;       /* "pipeline.lua:17" */
     const char *detail;      /* topics or stores for pictures, may be NULL */
@@ -82,6 +83,14 @@ void graph_set_detail(struct graph *graph, struct node *node, const char *detail
 
 /* What the keys and values in the node's stores are made of: state of another form is refused. Copied. */
 void graph_set_form(struct graph *graph, struct node *node, const char *form);
+
+/* Whether a sink's connector may read the topic before it: its sub-topology has one source, of one topic that is named,
+ * and between the two nothing but nodes that are per_record; so going back to an offset that the target has replays
+ * nothing else. The topic's name, or NULL. To be asked before graph_finish, when all nodes are there. graph_direct.c */
+const char *graph_direct_topic(struct graph *graph, const struct node *sink);
+/* Puts a topic in front of a sink with one parent: `writer` stands behind that parent, `reader` is the sink's new one.
+ */
+void graph_put_between(struct node *sink, struct node *writer, struct node *reader);
 
 /* Splits into sub-topologies and numbers them by their lowest node. Sources that read one topic, by name or by pattern,
  * end in one sub-topology. Refuses two things that give one internal name, a topic with two reset policies, and a

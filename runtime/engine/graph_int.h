@@ -31,6 +31,9 @@ struct graph {
     int subtopology_count;
 };
 
+/* Sets the number of each node's and each store's sub-topology (subtopology.c). */
+void graph_split(struct graph *graph);
+
 /* Where a node was written, for messages; never NULL. */
 static inline const char *graph_place(const struct node *node)
 {

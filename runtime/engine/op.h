@@ -79,8 +79,9 @@ int op_dead_letter(struct node *node, const struct item *item, const struct err 
 /* An operator that changes its store while it is opened says so: then a commit follows without a record. */
 void op_touch(struct worker *worker);
 
-/* Sinks of connectors. Gives a record of the topic that the node's connector reads to its task; it is copied. */
-void op_sink_put(struct node *node, const struct record *record);
+/* Sinks of connectors. Gives a row that the record `source` of the connector's topic has led to to its task; both are
+ * copied. Where no tasks run, in tests, a row goes to the topic named after the sink. */
+int op_sink_put(struct node *node, const struct record *source, const struct record *row);
 /* Why the target refuses the record being processed, whose fate the node's policy decides; NULL: it has not been tried.
  */
 const struct err *op_sink_refusal(const struct node *node);

@@ -17,12 +17,16 @@
 #define WAIT_MS 250
 #define NS_PER_MS INT64_C(1000000)
 
-/* Records that the stream thread has gathered. */
+/* Rows that the stream thread has gathered; those of one input record have its offset and lie together. */
 struct chunk {
     struct arena arena;
     struct record *records;
+    struct record *sources; /* of each row the input record; NULL unless config.keeps_sources */
     size_t count;
     size_t capacity;
+    size_t source_capacity;
+    size_t whole; /* of the rows, those of input records that have given all of theirs */
+    int64_t next; /* offset after the last such input record */
     size_t bytes;
 };
 
@@ -37,6 +41,7 @@ struct sink_task {
     uint32_t stopping;     /* ck_pr */
     uint32_t under_way;    /* ck_pr: chunks sent and not written */
     uint64_t acknowledged; /* ck_pr: an int64_t */
+    uint64_t passed;       /* ck_pr: an int64_t: every chunk before it is sent, and it may be the target's position */
 
     pthread_mutex_t lock;
     enum sink_event event; /* @locks lock; the three below too */
@@ -48,16 +53,20 @@ struct sink_task {
     struct chunk *filling; /* NULL: nothing gathered */
     bool opened;
     bool refused;
-    int64_t begin; /* first offset that neither the target had at open nor sink_task_put has brought */
+    int64_t begin; /* first offset that neither the target had at open nor sink_task_passed has brought */
+    bool held;     /* nothing gathered goes to the target */
+    int64_t hold;  /* what has come from this offset on is dropped by sink_task_rewind */
 
     /* of the task's thread */
     struct connector_task *connector; /* NULL: not open */
     bool known;                       /* `next` is what the target has */
     int64_t next;
     struct record *records; /* of the chunks taken */
+    struct record *sources; /* as in a chunk */
     size_t count;
     size_t capacity;
     size_t done; /* of them, written */
+    int64_t end; /* the position when all of them are */
     struct chunk *taken[CHUNKS];
     size_t taken_count;
     bool ended;
@@ -78,7 +87,8 @@ static void say(struct sink_task *task, enum sink_event event, int64_t offset, c
     pthread_mutex_lock(&task->lock);
     task->event = event;
     task->event_offset = offset;
-    task->event_record = event == SINK_REFUSED ? &task->records[task->done] : NULL;
+    const struct record *rows = task->sources ? task->sources : task->records;
+    task->event_record = event == SINK_REFUSED ? &rows[task->done] : NULL;
     if (err) {
         task->event_err = *err;
     }
@@ -97,6 +107,7 @@ static void free_chunk(struct chunk *chunk)
 {
     arena_free(&chunk->arena);
     free(chunk->records);
+    free(chunk->sources);
     free(chunk);
 }
 
@@ -131,11 +142,10 @@ static void rest(struct sink_task *task, const struct err *err)
 /* What the target has of the records at hand after a failure whose outcome was not known. */
 static int find_place(struct sink_task *task, int64_t next, struct err *err)
 {
-    int64_t last = task->count > 0 ? task->records[task->count - 1].offset + 1 : task->next;
     if (next == task->next) {
         return 0;
     }
-    if (next < task->next || next > last) {
+    if (next < task->next || next > task->end) {
         return err_set(err, ERR_FENCED, ERR_PROTOCOL,
                        "The target's position of the sink %s, topic %s, partition %d is %lld instead of %lld: another "
                        "process writes there.",
@@ -149,6 +159,27 @@ static int find_place(struct sink_task *task, int64_t next, struct err *err)
     return 0;
 }
 
+/* Offsets of one topic say nothing of another. */
+static int refuse_other_topic(struct sink_task *task, struct err *err)
+{
+    const struct connector_use *use = task->config.use;
+    char other[CONNECTOR_TOPIC_SIZE] = "";
+    if (!task->class->other_topic || task->class->other_topic(task->connector, other, err)) {
+        return task->class->other_topic ? -1 : 0;
+    }
+    if (other[0] == '\0') {
+        return 0;
+    }
+    return err_set(err, ERR_FATAL, ERR_CONFIG,
+                   "The target of the sink %s has its position in the topic %s, but the pipeline gives it the topic %s "
+                   "now, and nothing says which of its records the target has. Put the script back as it was%s, or %s",
+                   use->name, other, use->topic,
+                   connector_use_direct(use) ? " (tasks = N keeps a topic in between)" : "",
+                   task->class->put_back ? task->class->put_back
+                                         : "say where to go on with: tidemill connect offsets set, or reset, for this "
+                                           "sink.");
+}
+
 static int take_position(struct sink_task *task, struct err *err)
 {
     int64_t next = task->known ? task->next : CONNECTOR_NO_OFFSET;
@@ -159,8 +190,12 @@ static int take_position(struct sink_task *task, struct err *err)
     if (task->known) {
         return find_place(task, next, err);
     }
+    if (refuse_other_topic(task, err)) {
+        return -1;
+    }
     task->known = true;
     task->next = next;
+    task->end = next;
     /* A target that knows no position has what the group has committed. */
     ck_pr_store_64(&task->acknowledged, (uint64_t)(next != CONNECTOR_NO_OFFSET ? next : task->config.next));
     connector_status_running(&task->status, 0, NULL);
@@ -208,41 +243,61 @@ static int write_some(struct sink_task *task, size_t count, int64_t next, size_t
     return 0;
 }
 
+/* The position is never inside an input record: what lies between two of them that gave rows gave none. */
 static int64_t offset_after(const struct sink_task *task, size_t count)
 {
-    return task->records[task->done + count - 1].offset + 1;
+    size_t done = task->done + count;
+    return done == task->count ? task->end : task->records[done - 1].offset + 1;
 }
 
-/* The first record at hand is refused: waits for what the stream thread does with it, then moves over it. */
-static int refuse(struct sink_task *task, struct err *err)
+/* So many of the next rows, and the others of the last one's input record. */
+static size_t round_up(const struct sink_task *task, size_t count)
 {
-    int64_t offset = task->records[task->done].offset;
+    const struct record *records = task->records + task->done;
+    while (count < task->count - task->done && records[count].offset == records[count - 1].offset) {
+        count++;
+    }
+    return count;
+}
+
+static bool is_one(const struct sink_task *task, size_t count)
+{
+    return task->records[task->done].offset == task->records[task->done + count - 1].offset;
+}
+
+/* The next input record is refused: waits for what the stream thread does with it, then moves over it. */
+static int refuse(struct sink_task *task, size_t count, struct err *err)
+{
     size_t bad;
     FAILPOINT(SINK_REFUSED);
-    say(task, SINK_REFUSED, offset, err);
+    say(task, SINK_REFUSED, task->records[task->done].offset, err);
     while (!mailbox_receive(task->passes, WAIT_MS)) {
         if (is_stopping(task)) {
             return err_set(err, ERR_RETRY, ERR_RECORD, "The task is closed.");
         }
     }
     FAILPOINT(SINK_PASS);
-    if (write_some(task, 0, offset + 1, &bad, err)) {
+    if (write_some(task, 0, offset_after(task, count), &bad, err)) {
         return -1;
     }
-    task->done++;
+    task->done += count;
     return 0;
 }
 
-/* How many records to try after a write of `count` was refused; `bad` is the one that the target names. */
-static size_t shorter(size_t count, size_t bad)
+/* How many rows to try after a write of `count`, of more than one input record, was refused; `bad` is the one that the
+ * target names. */
+static size_t shorter(const struct sink_task *task, size_t count, size_t bad)
 {
-    if (bad < count) {
-        return bad > 0 ? bad : 1;
+    const struct record *records = task->records + task->done;
+    size_t less = bad < count ? bad : count / 2;
+    while (less > 0 && records[less].offset == records[less - 1].offset) {
+        less--;
     }
-    return count / 2;
+    return less > 0 ? less : round_up(task, 1);
 }
 
-/* Writes the next `count` records. While one of them is known to be bad, prefixes are halved until it stands alone. */
+/* Writes the next `count` rows. While one of them is known to be bad, prefixes are halved until its input record stands
+ * alone. */
 static int write_batch(struct sink_task *task, size_t count, struct err *err)
 {
     size_t last = task->done + count; /* one past the batch */
@@ -250,19 +305,21 @@ static int write_batch(struct sink_task *task, size_t count, struct err *err)
     while (task->done < last) {
         size_t bad;
         if (write_some(task, count, offset_after(task, count), &bad, err) == 0) {
-            count = (suspect < last ? suspect : last) - task->done;
-            count = suspect < last && count > 1 ? count / 2 : count;
+            suspect = task->done < suspect ? suspect : last;
+            count = suspect - task->done;
+            bool many = suspect < last && count > 0 && !is_one(task, count);
+            count = many ? shorter(task, count, SINK_BAD_UNKNOWN) : count;
             continue;
         }
         if (err->class != ERR_SKIP) {
             return -1;
         }
         suspect = task->done + count;
-        if (count > 1) {
-            count = shorter(count, bad);
+        if (!is_one(task, count)) {
+            count = shorter(task, count, bad);
             continue;
         }
-        if (refuse(task, err)) {
+        if (refuse(task, count, err)) {
             return -1;
         }
         suspect = last;
@@ -276,11 +333,23 @@ static int write_records(struct sink_task *task, struct err *err)
     size_t most = (size_t)task->config.use->runner.batch;
     while (task->done < task->count) {
         size_t left = task->count - task->done;
-        if (write_batch(task, left < most ? left : most, err)) {
+        if (write_batch(task, left < most ? left : round_up(task, most), err)) {
             return -1;
         }
     }
     return 0;
+}
+
+/* While no rows come, the position follows the input records that give none: else a target would seem to lack what its
+ * topic has long deleted. */
+static int move_on(struct sink_task *task, int64_t passed, struct err *err)
+{
+    size_t bad;
+    if (task->taken_count > 0 || passed <= task->next || is_stopping(task)) {
+        return 0;
+    }
+    task->end = passed;
+    return write_some(task, 0, passed, &bad, err);
 }
 
 /* ---- the task's thread: taking ---- */
@@ -290,11 +359,18 @@ static void add_chunk(struct sink_task *task, struct chunk *chunk)
     size_t needed = task->count + chunk->count;
     if (needed > task->capacity) {
         task->records = memory_resize(task->records, needed * sizeof(*task->records));
+        if (task->config.keeps_sources) {
+            task->sources = memory_resize(task->sources, needed * sizeof(*task->sources));
+        }
         task->capacity = needed;
     }
     for (size_t i = 0; i < chunk->count; i++) {
+        if (task->sources) {
+            task->sources[task->count] = chunk->sources[i];
+        }
         task->records[task->count++] = chunk->records[i];
     }
+    task->end = chunk->next;
     task->taken[task->taken_count++] = chunk;
 }
 
@@ -346,8 +422,10 @@ static void *run(void *data)
             continue;
         }
         drop_taken(task);
+        int64_t passed = (int64_t)ck_pr_load_64(&task->passed); /* first: chunks that were sent before it are here */
+        ck_pr_fence_load();
         take_chunks(task);
-        if (idle(task, &err)) {
+        if (move_on(task, passed, &err) || idle(task, &err)) {
             fail(task, &err);
         }
     }
@@ -364,6 +442,7 @@ static void free_task(struct sink_task *task)
     connector_status_free(&task->status);
     pthread_mutex_destroy(&task->lock);
     free(task->records);
+    free(task->sources);
     free(task);
 }
 
@@ -384,6 +463,8 @@ int sink_task_open(const struct sink_task_config *config, struct sink_task **res
     task->chunks = mailbox_new(CHUNKS + 1);
     task->passes = mailbox_new(1);
     task->acknowledged = (uint64_t)CONNECTOR_NO_OFFSET;
+    task->passed = (uint64_t)CONNECTOR_NO_OFFSET;
+    task->begin = CONNECTOR_NO_OFFSET;
     pthread_mutex_init(&task->lock, NULL);
     connector_status_init(&task->status, config->use, config->task);
     if (pthread_create(&task->thread, NULL, run, task)) {
@@ -452,41 +533,137 @@ int64_t sink_task_wanted(const struct sink_task *task)
     return task->opened ? task->begin : CONNECTOR_NO_OFFSET;
 }
 
-bool sink_task_room(struct sink_task *task)
-{
-    return task->opened && !task->refused && ck_pr_load_32(&task->under_way) < CHUNKS;
-}
-
 static bool is_full(const struct chunk *chunk)
 {
-    return chunk->count >= CHUNK_RECORDS || chunk->bytes >= CHUNK_BYTES;
+    return chunk && (chunk->count >= CHUNK_RECORDS || chunk->bytes >= CHUNK_BYTES);
 }
 
-void sink_task_put(struct sink_task *task, const struct record *record)
+bool sink_task_room(struct sink_task *task)
 {
-    if (record->offset < task->begin) {
+    return task->opened && !task->refused && !is_full(task->filling) && ck_pr_load_32(&task->under_way) < CHUNKS;
+}
+
+static bool is_same(struct slice one, struct slice other)
+{
+    return one.data == other.data && one.size == other.size;
+}
+
+/* Most rows are their input record as it came, and those of one record share its copy. */
+static void keep_source(struct chunk *chunk, const struct record *source, const struct record *row)
+{
+    size_t at = chunk->count - 1;
+    chunk->sources = memory_grow(chunk->sources, at, &chunk->source_capacity, sizeof(*chunk->sources));
+    if (is_same(source->key, row->key) && is_same(source->value, row->value) &&
+        source->headers.list == row->headers.list) {
+        chunk->sources[at] = chunk->records[at];
+        chunk->sources[at].timestamp = source->timestamp;
+    } else if (at > chunk->whole) {
+        chunk->sources[at] = chunk->sources[at - 1];
+    } else {
+        chunk->sources[at] = record_copy(&chunk->arena, source);
+        chunk->bytes += source->key.size + source->value.size;
+    }
+}
+
+void sink_task_put(struct sink_task *task, const struct record *source, const struct record *row)
+{
+    if (source->offset < task->begin) {
         return;
     }
     if (!task->filling) {
         task->filling = new_chunk();
     }
-    task->begin = record->offset + 1;
     struct chunk *chunk = task->filling;
     chunk->records = memory_grow(chunk->records, chunk->count, &chunk->capacity, sizeof(*chunk->records));
-    chunk->records[chunk->count++] = record_copy(&chunk->arena, record);
-    chunk->bytes += record->key.size + record->value.size;
-    if (is_full(chunk)) {
+    struct record *copy = &chunk->records[chunk->count++];
+    *copy = record_copy(&chunk->arena, row);
+    copy->topic = source->topic;
+    copy->partition = source->partition;
+    copy->offset = source->offset;
+    chunk->bytes += row->key.size + row->value.size;
+    if (task->config.keeps_sources) {
+        keep_source(chunk, source, row);
+    }
+}
+
+void sink_task_passed(struct sink_task *task, int64_t next)
+{
+    if (next <= task->begin) {
+        return;
+    }
+    task->begin = next;
+    if (task->filling) {
+        task->filling->whole = task->filling->count;
+        task->filling->next = next;
+    }
+    if (is_full(task->filling)) {
         sink_task_flush(task);
+    }
+}
+
+/* Leaves so many of the rows that were gathered. */
+static void cut(struct sink_task *task, size_t count)
+{
+    struct chunk *chunk = task->filling;
+    chunk->count = count;
+    chunk->whole = count;
+    if (count == 0) {
+        free_chunk(chunk);
+        task->filling = NULL;
+    }
+}
+
+void sink_task_hold(struct sink_task *task, int64_t from)
+{
+    task->hold = task->held ? task->hold : from;
+    task->held = true;
+}
+
+void sink_task_release(struct sink_task *task)
+{
+    task->held = false;
+    sink_task_flush(task);
+}
+
+void sink_task_rewind(struct sink_task *task)
+{
+    struct chunk *chunk = task->filling;
+    if (chunk) {
+        cut(task, chunk->whole);
+        chunk = task->filling;
+    }
+    if (!task->held) {
+        return;
+    }
+    task->held = false;
+    task->begin = task->hold < task->begin ? task->hold : task->begin;
+    size_t count = chunk ? chunk->count : 0;
+    while (count > 0 && chunk->records[count - 1].offset >= task->begin) {
+        count--;
+    }
+    if (chunk) {
+        chunk->next = task->begin;
+        cut(task, count);
     }
 }
 
 void sink_task_flush(struct sink_task *task)
 {
+    if (task->filling && task->filling->whole < task->filling->count) {
+        cut(task, task->filling->whole); /* of a record whose processing has failed */
+    }
+    if (task->held) {
+        return;
+    }
     uint32_t under_way = ck_pr_load_32(&task->under_way);
     if (task->filling && under_way < (is_full(task->filling) ? CHUNKS : CHUNKS_EAGER)) {
         ck_pr_inc_32(&task->under_way);
         mailbox_send(task->chunks, task->filling);
         task->filling = NULL;
+    }
+    if (!task->filling && task->opened) {
+        ck_pr_fence_store();
+        ck_pr_store_64(&task->passed, (uint64_t)task->begin);
     }
 }
 

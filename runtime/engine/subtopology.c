@@ -326,7 +326,7 @@ static void number(struct graph *graph, int *parent, const bool *global)
     }
 }
 
-static void split(struct graph *graph)
+void graph_split(struct graph *graph)
 {
     bool *global = find_global(graph);
     int *parent = memory_alloc(sizeof(int) * graph->node_count);
@@ -346,6 +346,6 @@ int graph_finish(struct graph *graph, struct err *err)
     if (check_names(graph, err) != 0 || check_resets(graph, err) != 0 || check_cycles(graph, err) != 0) {
         return -1;
     }
-    split(graph);
+    graph_split(graph);
     return 0;
 }

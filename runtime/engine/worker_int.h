@@ -189,7 +189,8 @@ static inline bool worker_task_inside(const struct worker_input *input)
 }
 /* The next batch of a source's task as the input's records. */
 int worker_task_refill(struct worker *worker, struct worker_input *input, struct err *err);
-/* After each record of a source: the position goes into the store behind the last one of its batch. */
+/* After each record: behind the last one of a source's batch the position goes into the store, and a sink's task learns
+ * that the record has no more rows. */
 int worker_task_advance(struct worker *worker, struct worker_input *input, struct err *err);
 bool worker_task_ready(const struct worker_task *task); /* a batch can be taken at once */
 /* Whether nothing is left: the source is at its end, the target has everything that was read. */
@@ -203,6 +204,7 @@ void worker_task_rewind(struct worker_task *task);
 int worker_tasks_look(struct worker *worker, bool *room, struct err *err);
 bool worker_tasks_have_room(const struct worker *worker);
 void worker_tasks_flush(struct worker *worker);     /* at the end of a round */
+void worker_tasks_produced(struct worker *worker);  /* a record is in the transaction */
 void worker_tasks_committed(struct worker *worker); /* after a commit */
 /* worker_input.c */
 /* Goes on reading at that offset and drops what is buffered. */

@@ -68,6 +68,9 @@ int op_produce(struct worker *worker, struct output *output, int32_t partition, 
     if (worker->config.transport->produce(worker->config.session, output, partition, record, &worker->err)) {
         return -1;
     }
+    if (worker->task_count > 0) {
+        worker_tasks_produced(worker);
+    }
     worker->dirty = true;
     worker->uncommitted_bytes += (int64_t)size;
     metric_add(worker->metrics, METRIC_RECORDS_OUT, 1);

@@ -3,8 +3,10 @@
  * A source: batches of its task take the place of records of the positions topic, which is assigned by the group and
  * never read; who owns partition n runs task n. The position behind a batch is an entry of a store whose changelog is
  * that topic, so outputs, state and position are in one transaction.
- * A sink: the records of its topic go to its task, and the group's offset follows what the target has acknowledged. The
- * target knows its position itself, so a group's offset that lags behind costs reading again and nothing else.
+ * A sink: the records of its topic, or the rows that stateless operators make of them, go to its task, and the group's
+ * offset follows what the target has acknowledged. The target knows its position itself, so a group's offset that lags
+ * behind costs reading again and nothing else. What such operators put into the transaction (dead letters) holds the
+ * target back until it is committed; so what lies before the target's position is never needed again.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,7 +186,11 @@ int worker_task_refill(struct worker *worker, struct worker_input *input, struct
 
 int worker_task_advance(struct worker *worker, struct worker_input *input, struct err *err)
 {
-    bool last = worker_task_feeds(input) && input->next == input->count;
+    if (worker_task_drains(input)) {
+        sink_task_passed(input->task->sink, input->position);
+        return 0;
+    }
+    bool last = input->next == input->count;
     return last ? put_position(worker, input->task, err) : 0;
 }
 
@@ -197,11 +203,13 @@ bool worker_task_ready(const struct worker_task *task)
 
 static int open_sink(struct worker *worker, struct worker_task *task, const struct worker_input *input, struct err *err)
 {
+    const struct node *node = graph_node(worker->graph, task->node);
     struct sink_task_config config = {
         .use = task->use,
         .app = worker->config.settings->id,
         .task = worker->config.partition,
         .tasks = topic_plan_find(worker->config.plan, task->use->topic)->partitions,
+        .keeps_sources = connector_use_direct(task->use) && (node->policy != POLICY_FAIL || node->policy_by_function),
         .next = input->committed >= 0 ? input->committed : CONNECTOR_NO_OFFSET,
         .wake = worker->config.wake,
         .self = worker->config.self,
@@ -258,20 +266,60 @@ static int check_wanted(struct worker *worker, const struct worker_input *input,
 }
 
 /* The target's own position decides where reading goes on. It may be behind the group, and what it lacks then is not
- * brought again by an input that goes back to the group's offset only: so this is done after each change of the input's
- * place, until it has succeeded. */
+ * brought again by an input that goes back to the group's offset only; and it may be ahead, where the operators before
+ * the sink would treat again what it has. So this is done after each change of the input's place, until it has
+ * succeeded. */
 static int place_input(struct worker *worker, struct worker_task *task, struct worker_input *input, struct err *err)
 {
     int64_t wanted = sink_task_wanted(task->sink);
     if (task->placed || wanted == CONNECTOR_NO_OFFSET) {
         return 0;
     }
-    if (check_wanted(worker, input, wanted, err) ||
-        (wanted < input->position && worker_seek(worker, input, wanted, err))) {
+    bool moves = wanted < input->position || (wanted > input->position && input->position != OFFSET_NONE);
+    if (check_wanted(worker, input, wanted, err) || (moves && worker_seek(worker, input, wanted, err))) {
         return -1;
     }
     task->placed = true;
     return 0;
+}
+
+static enum reset_policy reset_of(const struct worker *worker, const char *topic)
+{
+    size_t count;
+    const struct subscription *list = topic_plan_subscriptions(worker->config.plan, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(list[i].topic, topic) == 0) {
+            return list[i].reset;
+        }
+    }
+    return RESET_EARLIEST;
+}
+
+/* Where a topic of the pipeline is read from when the group has no offset, which is the first one that it commits: the
+ * transport may not say it before there is a record. */
+static int find_start(struct worker *worker, const struct worker_task *task, struct worker_input *input,
+                      struct err *err)
+{
+    const struct worker_config *config = &worker->config;
+    if (!task->opened || !connector_use_direct(task->use) || input->position != OFFSET_NONE) {
+        return 0;
+    }
+    int64_t start = config->transport->position(config->session, input->handle);
+    enum reset_policy reset = reset_of(worker, input->topic);
+    int64_t low, high;
+    if (start < 0 && reset == RESET_ERROR) {
+        return err_set(
+            err, ERR_FATAL, ERR_TOPIC,
+            "The app has no position in topic %s, partition %d, and its reset policy is error. Set one with: "
+            "tidemill reset",
+            input->topic, (int)input->partition);
+    }
+    if (start < 0 && config->transport->watermarks(config->log, input->topic, input->partition, &low, &high, err)) {
+        return -1;
+    }
+    start = start >= 0 ? start : reset == RESET_LATEST ? high : low;
+    input->first = start;
+    return worker_seek(worker, input, start, err);
 }
 
 /* What is said of a refused record goes out with the next commit, and only then the task passes over it. */
@@ -322,7 +370,7 @@ static int look_at_sink(struct worker *worker, struct worker_task *task, struct 
     case SINK_NOTHING:
         break;
     }
-    if (place_input(worker, task, input, err)) {
+    if (place_input(worker, task, input, err) || find_start(worker, task, input, err)) {
         return -1;
     }
     begin_sink(worker, task, input);
@@ -370,12 +418,31 @@ void worker_tasks_flush(struct worker *worker)
     }
 }
 
-void op_sink_put(struct node *node, const struct record *record)
+/* Something other than a position goes into the transaction. */
+void worker_tasks_produced(struct worker *worker)
 {
-    struct worker_task *task = task_of_node(node);
-    if (task) { /* the test driver runs none */
-        sink_task_put(task->sink, record);
+    for (size_t i = 0; i < worker->task_count; i++) {
+        struct worker_task *task = &worker->tasks[i];
+        const struct worker_input *input = task->sink ? input_of(worker, task) : NULL;
+        if (input) {
+            sink_task_hold(task->sink, input->position);
+        }
     }
+}
+
+int op_sink_put(struct node *node, const struct record *source, const struct record *row)
+{
+    struct worker *worker = node->worker;
+    struct worker_task *task = task_of_node(node);
+    if (task) {
+        sink_task_put(task->sink, source, row);
+        return 0;
+    }
+    if (!connector_use_direct(node->connector)) {
+        return 0;
+    }
+    struct output *output = op_output(worker, node->connector->through);
+    return output ? op_produce(worker, output, -1, row) : -1;
 }
 
 const struct err *op_sink_refusal(const struct node *node)
@@ -390,7 +457,8 @@ bool worker_task_done(const struct worker_input *input)
 {
     const struct worker_task *task = input->task;
     if (task->use->sink) {
-        return task->refusal == REFUSAL_NONE && task->acknowledged >= input->position;
+        bool nothing = task->sink && task->opened && sink_task_wanted(task->sink) == CONNECTOR_NO_OFFSET;
+        return task->refusal == REFUSAL_NONE && (nothing || task->acknowledged >= input->position);
     }
     return task->source && source_task_at_end(task->source) && !worker_task_ready(task);
 }
@@ -414,7 +482,7 @@ int64_t worker_task_next_offset(const struct worker *worker, const struct worker
         return source_offset(worker, input);
     }
     int64_t offset = input->task->acknowledged < input->position ? input->task->acknowledged : input->position;
-    int64_t known = input->committed >= 0 ? input->committed : 0;
+    int64_t known = input->committed >= 0 ? input->committed : input->first >= 0 ? input->first : 0;
     return offset > known ? offset : known;
 }
 
@@ -423,6 +491,9 @@ void worker_task_rewind(struct worker_task *task)
     close_source(task);
     task->processed = false;
     task->placed = false;
+    if (task->sink) {
+        sink_task_rewind(task->sink);
+    }
     if (task->refusal == REFUSAL_TREATED) {
         task->refusal = REFUSAL_FOUND;
     }
@@ -435,6 +506,9 @@ void worker_tasks_committed(struct worker *worker)
         if (task->moved) {
             task->moved = false;
             source_task_acknowledge(task->source, bytes_slice(&task->position));
+        }
+        if (task->sink) {
+            sink_task_release(task->sink);
         }
         if (task->refusal == REFUSAL_TREATED) {
             task->refusal = REFUSAL_NONE;

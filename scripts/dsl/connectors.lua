@@ -104,6 +104,8 @@ end
 
 -- ---- sinks ----
 
+local sinks = {} -- in the order of their making
+
 function stream_methods.sink(self, name, connector, options)
   local from = self_of("sink", self, stream_class)
   need_name("sink", "name", name)
@@ -115,18 +117,32 @@ function stream_methods.sink(self, name, connector, options)
   local key = from.key == core.codecs.string and from.key or core.codecs.json
   local use, tasks = core.connector { kind = fields.kind, method = fields.method, name = name, topic = topic,
     sink = true, json_keys = key ~= core.codecs.string, options = fields.options, functions = fields.functions }
-  local partitions = { partitions = tasks > 0 and tasks or nil }
   local base = options.name or name
-  local writer = node("repartition", { name = base .. "-sink-writer", on_error = options.on_error }, { from.id },
-    { role = "sink", topic = topic, key_codec = key, value_codec = core.codecs.json })
-  core.topic(writer, topic, "repartition", partitions)
-  local reader = node("source", { name = base .. "-sink-reader", on_error = options.on_error }, {},
-    { role = "source", key_codec = key, value_codec = core.codecs.json, internal = true })
-  core.topic(reader, topic, "repartition", partitions)
-  local id = node("connector_sink", { name = base, on_error = options.on_error }, { reader }, { role = "sink" })
+  local id = node("connector_sink", { name = base, on_error = options.on_error }, { from.id },
+    { role = "sink", key_codec = key, value_codec = core.codecs.json })
   core.use_connector(id, use)
   core.detail(id, fields.kind)
+  sinks[#sinks + 1] = { id = id, use = use, from = from.id, topic = topic, base = base, key = key,
+    on_error = options.on_error, partitions = { partitions = tasks > 0 and tasks or nil } }
 end
+
+local function put_between(sink)
+  local writer = node("repartition", { name = sink.base .. "-sink-writer", on_error = sink.on_error }, { sink.from },
+    { role = "sink", topic = sink.topic, key_codec = sink.key, value_codec = core.codecs.json })
+  core.topic(writer, sink.topic, "repartition", sink.partitions)
+  local reader = node("source", { name = sink.base .. "-sink-reader", on_error = sink.on_error }, {},
+    { role = "source", key_codec = sink.key, value_codec = core.codecs.json, internal = true })
+  core.topic(reader, sink.topic, "repartition", sink.partitions)
+  core.put_between(sink.id, writer, reader)
+end
+
+-- What stands beside a sink is known when the whole script has run.
+core.at_end(function()
+  for _, sink in ipairs(sinks) do sink.direct = core.direct_topic(sink.id) end
+  for _, sink in ipairs(sinks) do
+    if sink.direct then core.read_directly(sink.use, sink.direct) else put_between(sink) end
+  end
+end)
 
 function table_methods.sink(self, name, connector, options)
   return table_methods.to_stream(self):sink(name, connector, options)

@@ -9,9 +9,23 @@ local tm = require "tidemill"
 local app = tm.app "shop"
 app:source("lines", tm.connect.file { path = "in.jsonl", key = "n" }):to("out")
 app:stream("out", { key = tm.json })
-  :sink("rows", tm.connect.sqlite { path = "out.db", table = "t", key = { "n" }, auto_create = true })
+  :sink("rows", tm.connect.sqlite { path = "out.db", table = "t", key = { "n" }, auto_create = true,
+    tasks = 1 })
 END
 }
+
+# A sink that reads the topic itself, with operators in front.
+write_direct() { # [options of the connector]
+    cat > d.lua << END
+local tm = require "tidemill"
+local app = tm.app { id = "shop", commit_ms = 20 }
+app:stream("numbers")
+  :filter(function(_, v) return v.n % 10 ~= 0 end)
+  :flat_map_values(function(_, v) return { { n = v.n, part = 1 }, { n = v.n, part = 2 } } end)
+  :sink("rows", tm.connect.sqlite { path = "out.db", table = "t", auto_create = true ${1:-} })
+END
+}
+numbers() { seq "$1" "$2" | sed 's/.*/{"n":&}/' | tm produce numbers --partitions 1 > /dev/null; }
 
 write_configs() {
     cat > sink.json << 'END'
@@ -372,6 +386,57 @@ test_what_fails_is_on_the_page() {
     says "Connection refused"
     kill $app
     wait $app
+}
+
+test_a_sink_reads_its_topic_itself() {
+    command -v sqlite3 > /dev/null || skip "needs sqlite3"
+    write_direct
+    tm check d.lua > checked
+    ! contains shop-rows-sink < checked || return 1
+    numbers 1 2000
+    "$PROGRAM" run d.lua --log-level warn > log 2>&1 &
+    local app=$!
+    await sh -c "[ \"\$(sqlite3 out.db 'SELECT count(*) FROM t' 2> /dev/null || echo 0)\" -gt 0 ]"
+    kill -9 $app
+    wait $app || true
+    numbers 2001 4000
+    status 0 tm run d.lua --until-end --log-level warn
+    same "7200|3600|1800" "$(sqlite3 out.db 'SELECT count(*), count(DISTINCT n), count(DISTINCT n) FILTER (WHERE n > 2000) FROM t')"
+    same "numbers|0|4000" "$(sqlite3 out.db 'SELECT topic, part, next FROM _tidemill_offsets')"
+    tm topics list > topics
+    ! contains shop-rows-sink < topics || return 1
+    status 0 tm connect offsets show d.lua --target --json
+    says '"committed":4000,"end":4000,"target":4000'
+}
+
+test_a_sink_whose_topic_changes_is_refused_until_it_is_told() {
+    command -v sqlite3 > /dev/null || skip "needs sqlite3"
+    write_direct
+    numbers 1 5
+    tm run d.lua --until-end --log-level warn > /dev/null
+    write_direct ", tasks = 1"
+    numbers 6 9
+    status 3 tm run d.lua --log-level warn
+    says "The target of the sink rows has its position in the topic numbers, but the pipeline gives it the topic shop-rows-sink"
+    says "tidemill connect offsets set, or reset"
+    status 0 tm connect offsets show d.lua --target
+    says "its position is for numbers"
+    status 0 tm connect offsets reset d.lua rows
+    status 0 tm run d.lua --until-end --log-level warn
+    same 18 "$(sqlite3 out.db 'SELECT count(*) FROM t')"
+    write_direct
+    status 3 tm run d.lua --log-level warn
+    says "topic shop-rows-sink, but the pipeline gives it the topic numbers now"
+    says "tasks = N keeps a topic in between"
+    status 0 tm connect offsets set d.lua rows --position 9
+    numbers 10 12
+    status 0 tm run d.lua --until-end --log-level warn
+    same 22 "$(sqlite3 out.db 'SELECT count(*) FROM t')"
+    same "numbers|0|12" "$(sqlite3 out.db 'SELECT topic, part, next FROM _tidemill_offsets')"
+    status 0 tm reset d.lua --to-latest --execute
+    numbers 13 13
+    status 0 tm run d.lua --until-end --log-level warn
+    same 24 "$(sqlite3 out.db 'SELECT count(*) FROM t')"
 }
 
 test_offsets_refuse() {

@@ -12,6 +12,7 @@ from verifier import Failure
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEYS = 40
 BAD = 13  # the amount that the table of rows refuses
+REFUSED = 12  # the amount that an operator before a sink refuses
 
 # Where every way may die: failpoint, within how many hits.
 SOURCE_POINTS = [("source-open", 1), ("source-batch", 8), ("source-taken", 6), ("source-position", 6)]
@@ -160,7 +161,7 @@ class FileRoute(Route):
         self.verify_dead_letters(program, data)
 
     def dead_letters(self, program, data):
-        result = subprocess.run([program, "consume", "crash-file-dead-letter", "--data", data, "--format", "value"],
+        result = subprocess.run([program, "consume", f"crash-{self.name}-dead-letter", "--data", data, "--format", "value"],
                                 stdout=subprocess.PIPE, check=True)
         return {(v["k"], v["seq"]) for v in map(json.loads, result.stdout.splitlines())}
 
@@ -176,6 +177,55 @@ class FileRoute(Route):
 
     def close(self):
         self.target.close()
+
+
+class DirectRoute(FileRoute):
+    """Lines appended to a file -> a topic -> operators and a sink that reads the topic itself, with a task per partition."""
+
+    name = "direct"
+    sinks = 4
+    births = [("source-batch", 3), ("sink-open", 4), ("sink-rows", 3)]
+
+    def __init__(self, directory, random):
+        Route.__init__(self, directory, random)
+        self.last = collections.Counter()
+        self.lines = collections.defaultdict(list)  # key -> the rows that it leads to
+        self.expected = 0
+        self.bad = set()
+        self.buried = set()
+        self.verified = 0
+        self.rows = collections.defaultdict(list)
+        open(self.path("input.jsonl"), "w").close()
+        self.target = sqlite3.connect(self.path("target.db"), timeout=60, isolation_level=None)
+        self.target.execute("PRAGMA journal_mode = WAL")
+        self.target.execute(f"CREATE TABLE rows (k TEXT, seq INTEGER, part INTEGER, amount INTEGER CHECK (amount <> {BAD}))")
+
+    def environment(self):
+        return {"CRASH_INPUT": self.path("input.jsonl"), "CRASH_TARGET": self.path("target.db")}
+
+    def line(self):
+        key = f"k{self.random.randrange(KEYS)}"
+        self.last[key] += 1
+        seq = self.last[key]
+        amount = self.random.choice((REFUSED, BAD)) if self.random.random() < 0.008 else self.random.randrange(100, 1000)
+        rows = 0 if seq % 5 == 0 or amount == REFUSED else seq % 3
+        if seq % 5 != 0 and (amount == REFUSED or (amount == BAD and rows > 0)):
+            self.bad.add((key, seq))
+        elif rows > 0:
+            self.lines[key].extend((seq, part, amount) for part in range(1, rows + 1))
+            self.expected += rows
+        return json.dumps({"k": key, "seq": seq, "amount": amount})
+
+    def arrived(self):
+        return check_count("rows", self.count(), self.expected)
+
+    def verify(self, program, data):
+        for rowid, key, *row in self.target.execute(
+                f"SELECT rowid, k, seq, part, amount FROM rows WHERE rowid > {self.verified} ORDER BY rowid"):
+            self.rows[key].append(tuple(row))
+            self.verified = rowid
+        compare("rows", self.rows, self.lines)
+        self.verify_dead_letters(program, data)
 
 
 class TableRoute(Route):

@@ -2,7 +2,7 @@
 """The crash campaign of the connectors: pipelines between files, SQLite and a real PostgreSQL are killed with -9 at every
 step of a source and of a sink and at random times, zombies come back, the server dies; what arrives is counted.
 
-    on_connectors.py --tidemill PROGRAM [--kills N] [--seed S] [--routes file,sqlite,postgres] [--big CHANGES]
+    on_connectors.py --tidemill PROGRAM [--kills N] [--seed S] [--routes direct,file,sqlite,postgres] [--big CHANGES]
 
 PROGRAM must be built with -DTIDEMILL_FAILPOINTS=ON. --kills are shared among the ways. Exit 77: the server of PostgreSQL
 can't be had; the other ways were done.
@@ -17,7 +17,7 @@ import tempfile
 import time
 
 from campaign import Patience, Process, Tally, report_failure
-from connector_routes import FileRoute, PostgresRoute, SkipRoute, SqliteRoute
+from connector_routes import DirectRoute, FileRoute, PostgresRoute, SkipRoute, SqliteRoute
 from verifier import PATIENCE, Failure
 
 ROUND = 12  # kills between two times that everything is waited for
@@ -164,7 +164,7 @@ class Campaign:
                     yield "the state was lost", self.lose_state
                 if number % 14 == 0 and hasattr(self.route, "kill_server"):
                     yield "the server killed", self.kill_server
-                if number % 14 == 7 and self.route.name == "file":
+                if number % 14 == 7 and hasattr(self.route, "bury"):
                     yield "a zombie", self.raise_zombie
 
     # ---- all of it ----
@@ -211,15 +211,15 @@ def make_route(name, directory, seed, big):
     drawn = random.Random(f"{seed} {name} input")
     if name == "postgres":
         return PostgresRoute(directory, drawn, big)
-    return {"file": FileRoute, "sqlite": SqliteRoute}[name](directory, drawn)
+    return {"direct": DirectRoute, "file": FileRoute, "sqlite": SqliteRoute}[name](directory, drawn)
 
 
 def main():
     parser = argparse.ArgumentParser(description="Kills pipelines of connectors, and counts what arrives.")
     parser.add_argument("--tidemill", required=True)
-    parser.add_argument("--kills", type=int, default=110)
+    parser.add_argument("--kills", type=int, default=150)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--routes", default="file,sqlite,postgres")
+    parser.add_argument("--routes", default="direct,file,sqlite,postgres")
     parser.add_argument("--big", type=int, default=30000)
     options = parser.parse_args()
     directory = tempfile.mkdtemp(prefix="tidemill-crash-")

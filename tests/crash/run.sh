@@ -31,7 +31,7 @@ embedded() {
 
 connectors() {
     command -v python3 > /dev/null || { echo "SKIP: Python is missing" >&2; return 77; }
-    python3 "$here/on_connectors.py" --tidemill "$build/tidemill" --kills "${CONNECTOR_KILLS:-110}" \
+    python3 "$here/on_connectors.py" --tidemill "$build/tidemill" --kills "${CONNECTOR_KILLS:-150}" \
         --big "${BIG:-30000}" --seed "$seed"
 }
 

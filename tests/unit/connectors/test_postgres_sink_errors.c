@@ -449,7 +449,9 @@ static void put_all(struct sink_task *sink, int64_t *offset)
     for (; *offset < MANY && sink_task_room(sink); (*offset)++) {
         char value[64];
         snprintf(value, sizeof(value), "{\"id\":%d,\"n\":%d}", (int)*offset, *offset == POISON ? -1 : 1);
-        sink_task_put(sink, &(struct record){.value = slice_text(value), .offset = *offset});
+        struct record record = {.value = slice_text(value), .offset = *offset};
+        sink_task_put(sink, &record, &record);
+        sink_task_passed(sink, *offset + 1);
     }
     sink_task_flush(sink);
 }

@@ -137,6 +137,14 @@ static void look(struct run *run)
     }
 }
 
+/* An input record that is its only row. */
+static void bring(struct sink_task *task, int64_t offset)
+{
+    struct record record = {.value = slice_text("{}"), .offset = offset};
+    sink_task_put(task, &record, &record);
+    sink_task_passed(task, offset + 1);
+}
+
 /* Puts all records and waits until they are acknowledged, or the task has failed. */
 static struct run write_all(void)
 {
@@ -150,7 +158,7 @@ static struct run write_all(void)
     while (!run.failed && sink_task_acknowledged(run.task) < LAST) {
         look(&run);
         while (offset < LAST && sink_task_room(run.task)) {
-            sink_task_put(run.task, &(struct record){.value = slice_text("{}"), .offset = offset++});
+            bring(run.task, offset++);
         }
         sink_task_flush(run.task);
         if (!run.failed) {
@@ -210,7 +218,7 @@ START_TEST(a_target_without_position_goes_on_where_the_group_stands)
     }
     ck_assert_int_eq(offset, CONNECTOR_NO_OFFSET);
     ck_assert_int_eq(sink_task_acknowledged(task), 50);
-    sink_task_put(task, &(struct record){.value = slice_text("{}"), .offset = 50});
+    bring(task, 50);
     sink_task_flush(task);
     while (sink_task_acknowledged(task) < 51) {
         sem_wait(&woken);

@@ -93,6 +93,8 @@ static int target_write(struct connector_task *task, const struct sink_batch *ba
     if (look_for_bad(batch, err)) {
         return -1;
     }
+    ck_assert(batch->count == 0 || batch->records[batch->count - 1].offset < batch->to);
+    ck_assert(batch->count == 0 || batch->records[0].offset >= batch->from);
     for (size_t i = 0; i < batch->count; i++) {
         target.got[batch->records[i].offset]++;
     }
@@ -125,8 +127,7 @@ static int sink_process(struct node *node, int parent, struct item *item)
     (void)parent;
     const struct err *refusal = op_sink_refusal(node);
     if (!refusal) {
-        op_sink_put(node, item->source);
-        return 0;
+        return op_sink_put(node, item->source, item->source);
     }
     refusals++;
     switch (policy) {
@@ -185,6 +186,212 @@ static void expect_behind(void)
     ck_assert_msg(committed <= target_next() || committed <= 0, "the group is at %lld, the target at %lld",
                   (long long)committed, (long long)target_next());
 }
+
+/* ---- a sink that reads a topic of the pipeline, with an operator in front ---- */
+
+static const struct connector_use direct_use = {.name = "out",
+                                                .connector = &connector,
+                                                .topic = "in",
+                                                .through = "app-out-sink",
+                                                .sink = true,
+                                                .runner = {.retry_ms = 1, .retry_max_ms = 2, .batch = 97}};
+static int64_t odd;      /* offset of the record that the operator refuses; 0: none */
+static int64_t earliest; /* of the records that the operator has seen */
+
+/* Makes offset % 3 rows of a record. */
+static int spread_process(struct node *node, int parent, struct item *item)
+{
+    (void)parent;
+    int64_t offset = item->source->offset;
+    earliest = offset < earliest ? offset : earliest;
+    if (odd > 0 && offset == odd) {
+        struct err err;
+        err_set(&err, ERR_SKIP, ERR_RECORD, "It is odd.");
+        return op_dead_letter(node, item, &err);
+    }
+    for (int64_t i = 0; i < offset % 3; i++) {
+        if (op_forward(node, item)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int row_process(struct node *node, int parent, struct item *item)
+{
+    if (op_sink_refusal(node)) {
+        return sink_process(node, parent, item);
+    }
+    struct record row = {.key = item->source->key, .value = slice_text("\"a row\"")};
+    return op_sink_put(node, item->source, &row);
+}
+
+static const struct op spread_op = {.kind = "spread", .process = spread_process};
+static const struct op row_op = {.kind = "row", .process = row_process};
+
+static struct graph *build_direct(void)
+{
+    struct err err;
+    struct graph *graph = graph_new("app");
+    struct node *source = graph_add(graph, &fake_source_op, NODE_SOURCE, NULL, "p:1", NULL, 0, &err);
+    ck_assert_int_eq(graph_add_topic(graph, source, "in", TOPIC_INPUT, false, 1, NULL, &err), 0);
+    struct node *spread = graph_add(graph, &spread_op, NODE_OPERATOR, NULL, "p:2", &source, 1, &err);
+    spread->per_record = true;
+    struct node *sink = graph_add(graph, &row_op, NODE_SINK, NULL, "p:3", &spread, 1, &err);
+    sink->policy = POLICY_DEAD_LETTER;
+    sink->connector = &direct_use;
+    ck_assert_str_eq(graph_direct_topic(graph, sink), "in");
+    return graph;
+}
+
+static void begin_direct(int64_t records)
+{
+    target = (struct target){.next = CONNECTOR_NO_OFFSET};
+    policy = POLICY_DEAD_LETTER;
+    refusals = 0;
+    odd = 0;
+    earliest = INT64_MAX;
+    task_open_scene(build_direct);
+    send(0, records);
+    scene_open_thread();
+}
+
+/* Records 0 to `records` were spread; `without` (0: none) has gone elsewhere. */
+static void expect_spread(int64_t from, int64_t records, int64_t without)
+{
+    for (int64_t i = 0; i < LAST; i++) {
+        int rows = i >= from && i < records && (without == 0 || i != without) ? (int)(i % 3) : 0;
+        ck_assert_msg(target.got[i] == rows, "of offset %lld there are %d rows", (long long)i, target.got[i]);
+    }
+}
+
+static void finish_direct(int64_t from, int64_t records, int64_t without)
+{
+    task_settle(expect_behind);
+    ck_assert_int_eq(target_next(), records);
+    ck_assert_int_eq(scene_committed("in", 0, NULL, 0), records);
+    ck_assert_int_eq(scene_close_thread(), 0);
+    expect_spread(from, records, without);
+    scene_close();
+}
+
+START_TEST(every_failure_leaves_the_rows_of_each_record_once)
+{
+    for (size_t f = 0; f < sizeof(task_faults) / sizeof(task_faults[0]); f++) {
+        for (int place = 1; place <= 3; place += 2) {
+            begin_direct(1500);
+            ck_pr_store_32(&target.unknown_every, 7);
+            task_failing.fault = task_faults[f];
+            task_failing.at = place;
+            finish_direct(0, 1500, 0);
+        }
+    }
+}
+END_TEST
+
+static void expect_letter_before(void)
+{
+    ck_assert(target_next() <= 701 || task_end_of("letters") == 1);
+}
+
+START_TEST(what_an_operator_refuses_is_a_dead_letter_before_the_target_passes)
+{
+    static const struct task_fault faults[] = {{MEMORY_COMMIT, FAULT_ABORT},
+                                               {MEMORY_COMMIT, FAULT_UNKNOWN_NOT_DONE},
+                                               {MEMORY_COMMIT, FAULT_UNKNOWN_DONE},
+                                               {MEMORY_PRODUCE, FAULT_ABORT}};
+    for (size_t f = 0; f < sizeof(faults) / sizeof(faults[0]); f++) {
+        for (int place = 0; place < 5; place++) {
+            begin_direct(2000);
+            odd = 701;
+            task_failing.fault = faults[f];
+            task_failing.at = place;
+            task_settle(expect_letter_before);
+            ck_assert_int_eq(task_end_of("letters"), 1);
+            finish_direct(0, 2000, 701);
+        }
+    }
+}
+END_TEST
+
+/* The last record, 999, gives no row: the position follows it nevertheless. */
+START_TEST(all_rows_of_a_refused_record_are_left_out_and_its_letter_is_the_record)
+{
+    begin_direct(1000);
+    ck_pr_store_32(&target.bad, 302);
+    task_settle(expect_behind);
+    ck_assert_uint_eq(refusals, 1);
+    ck_assert_int_eq(task_end_of("letters"), 1);
+    finish_direct(0, 1000, 302);
+}
+END_TEST
+
+START_TEST(the_operators_do_not_see_what_the_target_has)
+{
+    begin_direct(1000);
+    scene_close_thread();
+    memset(target.got, 0, sizeof(target.got));
+    move_target(700);
+    put_group(0);
+    earliest = INT64_MAX;
+    scene_open_thread();
+    task_settle(expect_behind);
+    ck_assert_int_eq(earliest, 700);
+    finish_direct(700, 1000, 0);
+}
+END_TEST
+
+/* The group's first offset is where reading begins, and not 0. */
+START_TEST(the_group_begins_where_the_topic_does)
+{
+    begin_direct(1000);
+    scene_close_thread();
+    put_group(OFFSET_NONE);
+    target = (struct target){.next = CONNECTOR_NO_OFFSET};
+    ck_assert_int_eq(scene.original->delete_records(scene.transport, "in", 0, 400, &scene.err), 0);
+    scene_open_thread();
+    while (scene_committed("in", 0, NULL, 0) < 0) {
+        ck_assert_int_eq(task_step(), 0);
+    }
+    ck_assert_int_ge(scene_committed("in", 0, NULL, 0), 400);
+    task_settle(NULL);
+    finish_direct(400, 1000, 0);
+}
+END_TEST
+
+START_TEST(a_slow_target_holds_back_a_topic_of_the_pipeline)
+{
+    begin_direct(LAST);
+    ck_pr_store_32(&target.held, 1);
+    for (int i = 0; i < 300; i++) {
+        ck_assert_int_eq(task_step(), 0);
+    }
+    ck_assert_int_le(worker_records(scene_worker(0)), LAST * 5 / 6);
+    ck_pr_store_32(&target.held, 0);
+    finish_direct(0, LAST, 0);
+}
+END_TEST
+
+START_TEST(rebalances_and_ends_leave_the_rows_of_each_record_once)
+{
+    begin_direct(4000);
+    ck_pr_store_32(&target.slow, 2);
+    for (int i = 0; i < 6; i++) {
+        while (target_next() < 400 * i) {
+            task_step();
+        }
+        if (i % 2 == 0) {
+            scene_take_away("in");
+            expect_behind();
+        } else {
+            ck_assert_int_eq(scene_close_thread(), 0);
+            scene_open_thread();
+        }
+    }
+    ck_pr_store_32(&target.slow, 0);
+    finish_direct(0, 4000, 0);
+}
+END_TEST
 
 /* After the task is closed. */
 static void expect_once(int64_t from, int64_t to)
@@ -531,4 +738,8 @@ UNIT_MAIN("worker_sink", the_group_follows_what_the_target_has, every_failure_of
           a_rebalance_with_records_under_way_loses_nothing,
           who_is_fenced_joins_again_and_goes_on_where_the_target_stands,
           a_refused_record_ends_the_thread_unless_told_otherwise, a_refused_record_is_passed_over,
-          the_dead_letter_is_committed_before_the_target_passes)
+          the_dead_letter_is_committed_before_the_target_passes, every_failure_leaves_the_rows_of_each_record_once,
+          what_an_operator_refuses_is_a_dead_letter_before_the_target_passes,
+          all_rows_of_a_refused_record_are_left_out_and_its_letter_is_the_record,
+          the_operators_do_not_see_what_the_target_has, the_group_begins_where_the_topic_does,
+          a_slow_target_holds_back_a_topic_of_the_pipeline, rebalances_and_ends_leave_the_rows_of_each_record_once)

@@ -42,10 +42,23 @@ static const struct source_class fake_source = {.options = &fake_table,
                                                 .tasks = tasks};
 static const struct sink_class fake_sink = {
     .options = &fake_table, .options_size = sizeof(struct fake_options), .tasks = 2, .validate = validate};
+
+static int other_topic(struct connector_task *task, char topic[CONNECTOR_TOPIC_SIZE], struct err *err)
+{
+    (void)task, (void)topic, (void)err;
+    return 0;
+}
+
+/* One whose target knows the topic of its position. */
+static const struct sink_class fake_direct = {.options = &fake_table,
+                                              .options_size = sizeof(struct fake_options),
+                                              .validate = validate,
+                                              .other_topic = other_topic};
 static const struct connector both = {.kind = "both", .text = "B.", .source = &fake_source, .sink = &fake_sink};
 static const struct connector reads = {.kind = "reads", .text = "R.", .source = &fake_source};
-static const struct connector *const fake_list[] = {&both, &reads};
-static const struct connector_table fake_connectors = {fake_list, 2};
+static const struct connector direct = {.kind = "direct", .text = "D.", .sink = &fake_direct};
+static const struct connector *const fake_list[] = {&both, &reads, &direct};
+static const struct connector_table fake_connectors = {fake_list, 3};
 
 /* ---- scripts ---- */
 
@@ -98,6 +111,61 @@ START_TEST(a_sink_reads_a_topic_of_its_own)
 }
 END_TEST
 
+/* What the sink "x" of the script reads. */
+static void expect_read(const char *script, const char *topic)
+{
+    struct pipeline p;
+    pipeline_open(&p, script);
+    const struct connector_use *use = graph_find(driver_graph(p.driver), "x")->connector;
+    ck_assert_msg(strcmp(use->topic, topic) == 0, "%s reads %s", script, use->topic);
+    ck_assert_str_eq(use->through, "test-x-sink");
+    ck_assert_int_eq(connector_use_direct(use), strcmp(topic, "test-x-sink") != 0);
+    pipeline_close(&p);
+}
+
+#define SINK(name) ":sink('" name "', tm.connect.direct { url = 'u' })\n"
+#define KEEP "(function() return true end)"
+
+START_TEST(behind_stateless_operators_alone_a_sink_reads_the_topic_itself)
+{
+    expect_read("app:stream('in')" SINK("x"), "in");
+    expect_read("app:stream('in', { key = tm.int64, timestamp = function() return 1 end })" SINK("x"), "in");
+    expect_read("app:stream('in'):filter" KEEP ":filter_not" KEEP ":map_values(print):map(print):flat_map(print)"
+                ":flat_map_values(print):select_key(print):peek(print):unwrap()" SINK("x"),
+                "in");
+    expect_read("local a, b = app:stream('in'):branch(" KEEP ", " KEEP ")\n a:map_values(print):merge(b)" SINK("x"),
+                "in");
+    expect_read("local a, b = app:stream('in'):branch(" KEEP ", " KEEP ")\n a" SINK("x"), "in");
+    expect_read("app:stream('in'):through('t')" SINK("x"), "t");
+    expect_read("app:stream('in'):repartition { name = 'r' }" SINK("x"), "test-r-repartition");
+    expect_read("app:stream('in')" SINK("x") "app:stream('other')" SINK("y"), "in");
+    expect_read("app:stream('in')" SINK("x") "app:stream('other'):to('out')\n", "in");
+    expect_read("app:stream('in'):to('out')\n app:stream('out')" SINK("x"), "out");
+}
+END_TEST
+
+START_TEST(behind_anything_else_a_topic_is_put_in_between)
+{
+    expect_read("local s = app:stream('in')\n s" SINK("x") "s:to('out')\n", "test-x-sink");
+    expect_read("local s = app:stream('in')\n s:filter" KEEP ":foreach(print)\n s" SINK("x"), "test-x-sink");
+    expect_read("local s = app:stream('in')\n s" SINK("x") "s" SINK("y"), "test-x-sink");
+    expect_read("app:stream('in')" SINK("x") "app:stream('in'):to('out')\n", "test-x-sink");
+    expect_read("app:stream('in')" SINK("x") "app:stream('^i'):to('out')\n", "test-x-sink");
+    expect_read("app:stream('in')" SINK("x") "app:table('in', { store = 's' })\n", "test-x-sink");
+    expect_read("app:stream('^in')" SINK("x"), "test-x-sink");
+    expect_read("app:stream { 'in', 'other' }" SINK("x"), "test-x-sink");
+    expect_read("app:stream('in'):merge(app:stream('other'))" SINK("x"), "test-x-sink");
+    expect_read("app:table('in', { store = 's' })" SINK("x"), "test-x-sink");
+    expect_read("app:stream('in'):group_by_key():count { store = 'n' }:to_stream()" SINK("x"), "test-x-sink");
+    expect_read("app:stream('in'):process { process = print }" SINK("x"), "test-x-sink");
+    expect_read("app:stream('in'):join(app:global_table('g', { store = 'g' }), print, { on = print })" SINK("x"),
+                "test-x-sink");
+    expect_read("app:source('s', tm.connect.both { url = 'u', tables = { 'a' } })" SINK("x"), "test-x-sink");
+    expect_read("app:stream('in'):sink('x', tm.connect.direct { url = 'u', tasks = 3 })\n", "test-x-sink");
+    expect_read("app:stream('in'):sink('x', tm.connect.both { url = 'u' })\n", "test-x-sink");
+}
+END_TEST
+
 START_TEST(keys_that_are_no_text_are_json)
 {
     struct pipeline p;
@@ -145,6 +213,7 @@ START_TEST(mistakes_are_named)
 }
 END_TEST
 
-UNIT_MAIN("connector", a_source_has_a_positions_topic_with_a_partition_per_task, a_sink_reads_a_topic_of_its_own,
-          keys_that_are_no_text_are_json, what_a_source_brings_is_placed_by_key_before_it_is_grouped,
-          mistakes_are_named)
+UNIT_MAIN("connector", behind_stateless_operators_alone_a_sink_reads_the_topic_itself,
+          behind_anything_else_a_topic_is_put_in_between, a_source_has_a_positions_topic_with_a_partition_per_task,
+          a_sink_reads_a_topic_of_its_own, keys_that_are_no_text_are_json,
+          what_a_source_brings_is_placed_by_key_before_it_is_grouped, mistakes_are_named)
