@@ -299,6 +299,7 @@ START_TEST(what_an_operator_refuses_is_a_dead_letter_before_the_target_passes)
     static const struct task_fault faults[] = {{MEMORY_COMMIT, FAULT_ABORT},
                                                {MEMORY_COMMIT, FAULT_UNKNOWN_NOT_DONE},
                                                {MEMORY_COMMIT, FAULT_UNKNOWN_DONE},
+                                               {MEMORY_COMMIT, FAULT_FENCED},
                                                {MEMORY_PRODUCE, FAULT_ABORT}};
     for (size_t f = 0; f < sizeof(faults) / sizeof(faults[0]); f++) {
         for (int place = 0; place < 5; place++) {
