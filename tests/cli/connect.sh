@@ -9,8 +9,7 @@ local tm = require "tidemill"
 local app = tm.app "shop"
 app:source("lines", tm.connect.file { path = "in.jsonl", key = "n" }):to("out")
 app:stream("out", { key = tm.json })
-  :sink("rows", tm.connect.sqlite { path = "out.db", table = "t", key = { "n" }, auto_create = true,
-    tasks = 1 })
+  :sink("rows", tm.connect.sqlite { path = "out.db", table = "t", key = { "n" }, auto_create = true, tasks = 1 })
 END
 }
 
@@ -70,7 +69,7 @@ test_what_import_writes_is_a_pipeline() {
         tm connect import $config.json | contains 'Made by `tidemill connect import`'
     done
     status 0 tm check sink.lua
-    says "orders-sink-orders-sink-customers-sink"
+    says "orders-sink-customers"
     contains 'mode = "upsert"' < sink.lua
     contains 'secret "INVENTORY_PASSWORD"' < debezium.lua
     cat sink.lua | tr '\n' ' ' > flat
@@ -407,6 +406,20 @@ test_a_sink_reads_its_topic_itself() {
     ! contains shop-rows-sink < topics || return 1
     status 0 tm connect offsets show d.lua --target --json
     says '"committed":4000,"end":4000,"target":4000'
+}
+
+test_what_a_sink_would_read_itself_comes_out_by_its_name() {
+    write_direct
+    cat > test.lua << 'END'
+local t = require "tidemill.test"
+t.test("rows", function()
+  local d = t.driver "d.lua"
+  d:send("numbers", "a", { n = 1 })
+  d:send("numbers", "a", { n = 10 })
+  t.equal(d:values("rows"), { { n = 1, part = 1 }, { n = 1, part = 2 } })
+end)
+END
+    status 0 tm test test.lua
 }
 
 test_a_sink_whose_topic_changes_is_refused_until_it_is_told() {
