@@ -175,6 +175,31 @@ START_TEST(a_commit_that_fails_and_is_closed_leaves_the_one_before)
 }
 END_TEST
 
+/* A merge that is wanted because of what is being written merges what is in the log, and nothing else becomes clean. */
+START_TEST(what_is_not_in_the_log_is_not_evicted)
+{
+    struct fixture fixture;
+    init(&fixture);
+    fixture.config.background_bytes = FILE_BYTES;
+    fixture.config.cache_bytes = 1000;
+    fixture_open(&fixture);
+    put(fixture_store(&fixture), "a", "1");
+    commit(&fixture, 1);
+    limit_files(2 * FILE_BYTES);
+    put_large(&fixture, "b");
+    put_large(&fixture, "c");
+    commit(&fixture, 2);
+    for (int i = 0; i < 300; i++) {
+        driver->tidy(fixture.set);
+        usleep(1000);
+    }
+    ck_assert(has_large(&fixture, "b"));
+    ck_assert(has_large(&fixture, "c"));
+    limit_files(0);
+    fixture_end(&fixture);
+}
+END_TEST
+
 /* Between the hand-over and the write, or in it, or after it. */
 START_TEST(a_death_loses_the_last_commit_at_most)
 {
@@ -227,4 +252,5 @@ END_TEST
 UNIT_MAIN("append", the_next_commit_and_close_end_the_one_before,
           what_is_being_written_can_be_read_changed_and_rolled_back, wipe_forgets_what_is_being_written,
           a_commit_that_fails_is_written_by_the_next_one, a_commit_that_fails_and_is_closed_leaves_the_one_before,
-          a_death_loses_the_last_commit_at_most, what_has_no_changelog_is_written_at_once)
+          what_is_not_in_the_log_is_not_evicted, a_death_loses_the_last_commit_at_most,
+          what_has_no_changelog_is_written_at_once)
