@@ -24,6 +24,7 @@ static struct target {
 } target;
 
 static const struct connector_context *context_of_target;
+static char nothing; /* what the tasks of other partitions than the first open: they get no records */
 
 static int64_t target_next(void)
 {
@@ -38,6 +39,10 @@ static void move_target(int64_t next)
 static int target_open(const struct connector_context *context, struct connector_task **task, struct err *err)
 {
     uint32_t away = ck_pr_load_32(&target.away);
+    if (context->task != 0) {
+        *task = (struct connector_task *)&nothing;
+        return 0;
+    }
     context_of_target = context;
     ck_pr_inc_32(&target.opened);
     if (away > 0) {
@@ -50,8 +55,8 @@ static int target_open(const struct connector_context *context, struct connector
 
 static int target_position(struct connector_task *task, int64_t *next, struct err *err)
 {
-    (void)task, (void)err;
-    *next = target_next();
+    (void)err;
+    *next = (char *)task == &nothing ? CONNECTOR_NO_OFFSET : target_next();
     return 0;
 }
 
@@ -145,12 +150,14 @@ static int sink_process(struct node *node, int parent, struct item *item)
 
 static const struct op sink_op = {.kind = "sink", .process = sink_process};
 
+static int32_t partitions = 1;
+
 static struct graph *build(void)
 {
     struct err err;
     struct graph *graph = graph_new("app");
     struct node *source = graph_add(graph, &fake_source_op, NODE_SOURCE, NULL, "p:1", NULL, 0, &err);
-    ck_assert_int_eq(graph_add_topic(graph, source, "in", TOPIC_INPUT, false, 1, NULL, &err), 0);
+    ck_assert_int_eq(graph_add_topic(graph, source, "in", TOPIC_INPUT, false, partitions, NULL, &err), 0);
     struct node *sink = graph_add(graph, &sink_op, NODE_SINK, NULL, "p:2", &source, 1, &err);
     ck_assert_msg(sink != NULL, "%s", err.text);
     sink->connector = &use;
@@ -540,6 +547,33 @@ START_TEST(a_rebalance_while_the_target_is_behind_loses_nothing)
 }
 END_TEST
 
+/* Another member takes the second partition. The first one's worker and task stay, while its input begins at the
+ * group's offset again. */
+START_TEST(a_rebalance_that_keeps_the_worker_loses_nothing)
+{
+    struct subscription subscription = {"in", RESET_EARLIEST};
+    struct session_config config = {
+        .app = "app", .thread = 1, .threads = 2, .subscriptions = &subscription, .subscription_count = 1};
+    struct session *other;
+    partitions = 2;
+    put_back();
+    ck_pr_store_32(&target.held, 1);
+    scene_open_thread();
+    while (!scene_worker(0) || worker_records(scene_worker(0)) < 10000) {
+        task_step();
+    }
+    uint32_t opened = ck_pr_load_32(&target.opened);
+    ck_assert_int_eq(scene.original->session_open(scene.transport, &config, &other, &scene.err), 0);
+    scene_step();
+    ck_assert_int_eq(scene.original->poll(other, 0, &scene.err), 0);
+    scene_step();
+    ck_pr_store_32(&target.held, 0);
+    catch_up(300);
+    ck_assert_uint_eq(target.opened, opened);
+    partitions = 1;
+}
+END_TEST
+
 START_TEST(an_abort_while_the_target_is_behind_loses_nothing)
 {
     put_back();
@@ -733,10 +767,10 @@ UNIT_MAIN("worker_sink", the_group_follows_what_the_target_has, every_failure_of
           a_target_that_is_ahead_is_not_written_again, a_target_with_a_position_where_the_group_has_none_is_refused,
           the_group_has_a_position_before_the_target_gets_one, a_target_that_is_behind_gets_what_it_lacks,
           a_seek_that_fails_is_tried_again, a_rebalance_while_the_target_is_behind_loses_nothing,
-          an_abort_while_the_target_is_behind_loses_nothing, a_topic_that_was_made_again_is_refused,
-          a_slow_target_holds_back_the_input, large_records_hold_back_the_input_earlier,
-          nothing_is_read_before_the_target_is_open, closing_while_the_target_is_slow_loses_nothing,
-          a_rebalance_with_records_under_way_loses_nothing,
+          a_rebalance_that_keeps_the_worker_loses_nothing, an_abort_while_the_target_is_behind_loses_nothing,
+          a_topic_that_was_made_again_is_refused, a_slow_target_holds_back_the_input,
+          large_records_hold_back_the_input_earlier, nothing_is_read_before_the_target_is_open,
+          closing_while_the_target_is_slow_loses_nothing, a_rebalance_with_records_under_way_loses_nothing,
           who_is_fenced_joins_again_and_goes_on_where_the_target_stands,
           a_refused_record_ends_the_thread_unless_told_otherwise, a_refused_record_is_passed_over,
           the_dead_letter_is_committed_before_the_target_passes, every_failure_leaves_the_rows_of_each_record_once,
