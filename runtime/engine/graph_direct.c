@@ -32,11 +32,11 @@ const char *graph_direct_topic(struct graph *graph, const struct node *sink)
     graph_split(graph);
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct node *node = graph->nodes[i];
-        bool other = node == sink || node->subtopology != sink->subtopology || node->per_record;
-        if (!other && (source || node->role != NODE_SOURCE)) {
+        bool harmless = node == sink || node->subtopology != sink->subtopology || node->per_record;
+        if (!harmless && (source || node->role != NODE_SOURCE)) {
             return NULL;
         }
-        source = other ? source : node;
+        source = harmless ? source : node;
     }
     const struct graph_topic *topic = source ? only_topic_of(graph, source) : NULL;
     bool plain = topic && !topic->pattern && (topic->role == TOPIC_INPUT || topic->role == TOPIC_REPARTITION);
