@@ -15,11 +15,17 @@ shift
 support=$here/../support
 seed=${SEED:-$(date +%s)}
 work=$(mktemp -d "${TMPDIR:-/tmp}/tidemill-crash-broker-XXXXXX")
+result=0
 
+# What a broker has written tells whose fault a failure is.
 finish() {
     "$support/kafka.sh" stop "$work/broker"
     "$support/kafka.sh" stop "$work/zombies"
-    rm -rf "$work"
+    if [ $result -eq 0 ] || [ $result -eq 77 ]; then
+        rm -rf "$work"
+    else
+        echo "the brokers' directories are kept: $work" >&2
+    fi
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -72,7 +78,6 @@ for i in "${!names[@]}"; do
     pids+=($!)
     [ "${names[$i]}" != simulation ] || wait "$!" # the others spend their time in waiting, and share the cores well
 done
-result=0
 for i in "${!names[@]}"; do
     wait "${pids[$i]}"
     status=$?
