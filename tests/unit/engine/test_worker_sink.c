@@ -503,7 +503,7 @@ static void put_back(void)
     move_target(300);
 }
 
-static void catch_up(int64_t from)
+static void write_rest(int64_t from)
 {
     do {
         ck_assert_msg(task_step() == 0, "%s", scene.err.text);
@@ -511,6 +511,11 @@ static void catch_up(int64_t from)
     task_settle(NULL);
     ck_assert_int_eq(scene_close_thread(), 0);
     expect_once(from, MANY);
+}
+
+static void catch_up(int64_t from)
+{
+    write_rest(from);
     scene_close();
 }
 
@@ -568,8 +573,10 @@ START_TEST(a_rebalance_that_keeps_the_worker_loses_nothing)
     ck_assert_int_eq(scene.original->poll(other, 0, &scene.err), 0);
     scene_step();
     ck_pr_store_32(&target.held, 0);
-    catch_up(300);
+    write_rest(300);
     ck_assert_uint_eq(target.opened, opened);
+    scene.original->session_close(other);
+    scene_close();
     partitions = 1;
 }
 END_TEST
