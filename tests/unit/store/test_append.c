@@ -110,6 +110,16 @@ START_TEST(wipe_forgets_what_is_being_written)
 }
 END_TEST
 
+/* Nothing large can be written any more behind two commits. */
+static void commit_two_and_fill_up(struct fixture *fixture)
+{
+    put(fixture_store(fixture), "a", "1");
+    commit(fixture, 1);
+    put(fixture_store(fixture), "a", "2");
+    commit(fixture, 2);
+    limit_files(FILE_BYTES);
+}
+
 /* The first one fails unseen; the second one tries it again and fails as well, with its own changes as they are. */
 START_TEST(a_commit_that_fails_is_written_by_the_next_one)
 {
@@ -117,11 +127,7 @@ START_TEST(a_commit_that_fails_is_written_by_the_next_one)
     struct err err;
     init(&fixture);
     fixture_open(&fixture);
-    put(fixture_store(&fixture), "a", "1");
-    commit(&fixture, 1);
-    put(fixture_store(&fixture), "a", "2");
-    commit(&fixture, 2);
-    limit_files(FILE_BYTES);
+    commit_two_and_fill_up(&fixture);
     put_large(&fixture, "large");
     put(fixture_store(&fixture), "a", "3");
     commit(&fixture, 3);
@@ -150,11 +156,7 @@ START_TEST(a_commit_that_fails_and_is_closed_leaves_the_one_before)
     fixture.config.merge_bytes = 1;
     fixture.config.cache_bytes = 1000;
     fixture_open(&fixture);
-    put(fixture_store(&fixture), "a", "1");
-    commit(&fixture, 1);
-    put(fixture_store(&fixture), "a", "2");
-    commit(&fixture, 2);
-    limit_files(FILE_BYTES);
+    commit_two_and_fill_up(&fixture);
     put(fixture_store(&fixture), "a", "3");
     put_large(&fixture, "large");
     commit(&fixture, 3);
