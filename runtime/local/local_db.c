@@ -18,6 +18,8 @@
 #define CHECKPOINT_WAIT_MS 1000
 #define QUICK_CHECK_MS 10000
 #define PROGRESS_STEPS 10000
+#define LENGTH_TRIES 20
+#define LENGTH_NAP_MS 5
 
 static const char *const statement_texts[LOCAL_SQL_COUNT] = {
 #define X(name, text) [SQL_##name] = text,
@@ -340,6 +342,26 @@ static int probe(struct local_db *db, struct err *err)
     return 0;
 }
 
+/* SQLite takes a last page that is cut off for a whole one and reads zeros behind its end. A checkpoint that writes
+ * just now, or was killed, may leave such a page too; then the write-ahead log has all of it. */
+static int check_length(struct local_db *db, struct err *err)
+{
+    int64_t page_size = 0;
+    struct stat status;
+    if (pragma_number(db, "PRAGMA page_size", &page_size, err) != 0) {
+        return -1;
+    }
+    for (int i = 0; i < LENGTH_TRIES; i++) {
+        if (stat(db->path, &status) != 0 || status.st_size % page_size == 0) {
+            return 0;
+        }
+        local_db_checkpoint(db, false);
+        clock_sleep_ms(LENGTH_NAP_MS);
+    }
+    return err_set(err, ERR_FATAL, ERR_CORRUPT, "The log %s is damaged: its %lld bytes end within a page. %s.",
+                   db->path, (long long)status.st_size, damage_advice);
+}
+
 int local_db_open(struct local_db *db, const char *directory, enum local_db_use use, struct err *err)
 {
     if (connect_file(db, directory, SQLITE_OPEN_READWRITE, err) != 0) {
@@ -350,7 +372,7 @@ int local_db_open(struct local_db *db, const char *directory, enum local_db_use 
         err_set(err, ERR_FATAL, ERR_CORRUPT,
                 "The log %s is an empty file; it was left alone. Restore it from a backup or delete it.", db->path);
     }
-    if (identity != 1 || configure(db, use, err) != 0 || probe(db, err) != 0) {
+    if (identity != 1 || configure(db, use, err) != 0 || check_length(db, err) != 0 || probe(db, err) != 0) {
         local_db_close(db);
         return identity == 0 ? 1 : -1;
     }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUSY_TIMEOUT_MS 10000
@@ -294,6 +295,40 @@ static int check_header(struct database *database, struct database_identity *ide
     return check_identity(database, identity, err);
 }
 
+static int ends_with_a_page(struct database *database, bool *whole, struct err *err)
+{
+    struct stat status;
+    int64_t page_size;
+    bool found;
+    if (database_number(database, SQL_GET_PAGE_SIZE, &found, &page_size, err) != 0) {
+        return -1;
+    }
+    *whole = stat(database->path, &status) != 0 || status.st_size % page_size == 0;
+    return 0;
+}
+
+/* SQLite takes a last page that is cut off for a whole one and reads zeros behind its end: keys would be missing, and
+ * nobody would notice. A checkpoint that was killed may leave such a page too; then the write-ahead log has all of it.
+ */
+static int check_length(struct database *database, struct err *err)
+{
+    bool whole;
+    bool complete;
+    bool found;
+    int64_t sound = 0;
+    int failed = ends_with_a_page(database, &whole, err);
+    if (failed != 0 || whole) {
+        return failed;
+    }
+    if (run_checkpoint(database, SQLITE_CHECKPOINT_PASSIVE, &complete, err) != 0 ||
+        ends_with_a_page(database, &whole, err) != 0 ||
+        (whole && database_number(database, SQL_IS_SOUND, &found, &sound, err) != 0)) {
+        return -1;
+    }
+    return sound ? 0
+                 : err_set(err, ERR_FATAL, ERR_CORRUPT, "The state file %s is cut off within a page.", database->path);
+}
+
 static int configure(struct database *database, enum database_role role, struct err *err)
 {
     sqlite3_busy_timeout(database->handle, BUSY_TIMEOUT_MS);
@@ -319,7 +354,8 @@ int database_open(struct database *database, const char *path, struct database_i
         database_close(database);
         return -1;
     }
-    if (configure(database, role, err) != 0 || check_header(database, identity, made, err) != 0) {
+    if (configure(database, role, err) != 0 || (role == DATABASE_OWNER && check_length(database, err) != 0) ||
+        check_header(database, identity, made, err) != 0) {
         database_close(database);
         return -1;
     }

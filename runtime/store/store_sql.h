@@ -13,6 +13,7 @@
 #define SQL_GET_APPLICATION "PRAGMA application_id"
 #define SQL_GET_FORMAT "PRAGMA user_version"
 #define SQL_GET_PAGE_SIZE "PRAGMA page_size"
+#define SQL_IS_SOUND "SELECT quick_check = 'ok' FROM pragma_quick_check(1)"
 #define SQL_SET_HEADER "PRAGMA application_id = %u; PRAGMA user_version = %d"
 #define SQL_COUNT_OBJECTS "SELECT count(*) FROM sqlite_schema"
 #define SQL_MAKE_IDENTITY "CREATE TABLE identity (app TEXT NOT NULL, worker TEXT NOT NULL, pair INTEGER NOT NULL)"

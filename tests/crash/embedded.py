@@ -155,8 +155,10 @@ class Campaign:
             os.unlink(path)
             return
         with open(path, "r+b") as file:
-            if how == "truncate":
-                file.truncate(self.random.randrange(os.path.getsize(path) + 1))
+            size = os.path.getsize(path)
+            if how == "truncate":  # anywhere, or within the last page, which SQLite does not notice
+                least = self.random.choice((0, max(size - 8191, 0)))
+                file.truncate(self.random.randrange(least, size + 1))
             else:
                 file.write(self.random.randbytes(100))
 

@@ -115,6 +115,23 @@ START_TEST(L8_a_truncated_log_is_refused)
 }
 END_TEST
 
+/* SQLite would count the last page, and read zeros where it is cut off. */
+START_TEST(L8_a_log_cut_off_within_its_last_page_is_refused)
+{
+    struct log_fixture log;
+    char path[128];
+    struct stat status;
+    log_begin(&log);
+    log_create(&log, "t", 1);
+    close_log(&log);
+    log_path(&log, path);
+    ck_assert_int_eq(stat(path, &status), 0);
+    ck_assert_int_eq(truncate(path, status.st_size - 1), 0);
+    expect_refused(&log, ERR_CORRUPT, "end within a page");
+    log_end(&log);
+}
+END_TEST
+
 /* One byte of a record is changed in the file, where SQLite has no checksum. */
 START_TEST(a_flipped_byte_in_a_record_is_found_by_reading_and_by_the_check)
 {
@@ -273,6 +290,7 @@ END_TEST
 
 UNIT_MAIN("local_damage", L8_a_newer_format_is_refused, L8_another_programs_database_is_refused,
           L8_a_file_that_is_no_database_is_refused, L8_a_truncated_log_is_refused,
+          L8_a_log_cut_off_within_its_last_page_is_refused,
           a_flipped_byte_in_a_record_is_found_by_reading_and_by_the_check,
           flipped_bytes_anywhere_never_give_wrong_records,
           an_interrupted_creation_is_taken_up_and_never_taken_for_a_log, no_log_is_an_error_unless_it_may_be_made,

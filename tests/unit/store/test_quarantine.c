@@ -141,6 +141,65 @@ START_TEST(deltas_without_their_rows_go_into_quarantine)
 }
 END_TEST
 
+static off_t length_of(const struct fixture *fixture, const char *name)
+{
+    char path[400];
+    struct stat status;
+    file_path(fixture, name, path);
+    ck_assert_int_eq(stat(path, &status), 0);
+    return status.st_size;
+}
+
+/* SQLite would count the last page, and read zeros where it is cut off. */
+START_TEST(a_file_cut_off_within_its_last_page_goes_into_quarantine)
+{
+    for (int cut = 1; cut < 8192; cut *= 16) {
+        struct fixture fixture;
+        char path[400];
+        int64_t commits = 1;
+        init_merging(&fixture);
+        fixture_open(&fixture);
+        put(fixture_store(&fixture), "a", "an entry at the end of the last page");
+        commit(&fixture, commits);
+        merge_all(&fixture, &commits);
+        fixture_close(&fixture);
+        run_sql(&fixture, "rows.db", "PRAGMA wal_checkpoint(TRUNCATE)");
+        file_path(&fixture, "rows.db", path);
+        ck_assert_int_eq(truncate(path, length_of(&fixture, "rows.db") - cut), 0);
+        expect_quarantine(&fixture, 2);
+    }
+}
+END_TEST
+
+/* What a checkpoint leaves that is killed while it writes: SQLite has all of the page in its write-ahead log. */
+START_TEST(a_page_half_written_by_a_checkpoint_is_written_again)
+{
+    struct fixture fixture;
+    char path[400];
+    char copy[2][400];
+    int64_t commits = 1;
+    char command[1700];
+    init_merging(&fixture);
+    fixture_open(&fixture);
+    put(fixture_store(&fixture), "a", "1");
+    commit(&fixture, commits);
+    fixture_close(&fixture);
+    file_path(&fixture, "deltas.db", path);
+    file_path(&fixture, "kept.db", copy[0]);
+    file_path(&fixture, "kept.db-wal", copy[1]);
+    snprintf(command, sizeof command, "cp %s %s && cp %s-wal %s", path, copy[0], path, copy[1]);
+    ck_assert_int_eq(system(command), 0);
+    run_sql(&fixture, "kept.db", "PRAGMA wal_checkpoint(TRUNCATE)");
+    ck_assert_int_eq(truncate(path, length_of(&fixture, "kept.db") - 4096), 0);
+    fixture_open(&fixture);
+    ck_assert(!fixture.fresh);
+    ck_assert(has(fixture_store(&fixture), "a", "1"));
+    ck_assert_int_eq(length_of(&fixture, "deltas.db") % 8192, 0);
+    ck_assert_int_eq(fixture_files(&fixture, "quarantine", NULL), 0);
+    fixture_end(&fixture);
+}
+END_TEST
+
 START_TEST(damage_found_while_reading_is_an_error_and_then_quarantine)
 {
     struct fixture fixture;
@@ -268,5 +327,7 @@ END_TEST
 UNIT_MAIN("quarantine", files_of_another_app_or_worker_go_into_quarantine, newer_and_foreign_files_go_into_quarantine,
           damaged_deltas_and_metas_go_into_quarantine, files_that_are_no_databases_go_into_quarantine,
           empty_files_count_as_missing, a_directory_that_is_not_there_is_an_error,
-          deltas_without_their_rows_go_into_quarantine, damage_found_while_reading_is_an_error_and_then_quarantine,
-          the_newest_in_quarantine_are_kept, what_is_put_aside_now_is_the_newest)
+          deltas_without_their_rows_go_into_quarantine, a_file_cut_off_within_its_last_page_goes_into_quarantine,
+          a_page_half_written_by_a_checkpoint_is_written_again,
+          damage_found_while_reading_is_an_error_and_then_quarantine, the_newest_in_quarantine_are_kept,
+          what_is_put_aside_now_is_the_newest)
