@@ -8,6 +8,9 @@
 #define HEADER_CHUNK 4096
 #define MOVE_MS 60000 /* a partition just assigned refuses to be moved for a moment */
 
+/* From here on fetch.queue.backoff.ms says how long the library leaves a full queue alone; before, up to a second. */
+#define VERSION_WITH_QUEUE_BACKOFF 0x020200ff
+
 /* Runs on a thread of the library: the queue is no longer empty. */
 static void became_ready(rd_kafka_t *rk, void *opaque)
 {
@@ -15,6 +18,35 @@ static void became_ready(rd_kafka_t *rk, void *opaque)
     struct input *input = opaque;
     atomic_store(&input->ready, true);
     kafka_bell_ring(input->bell);
+}
+
+static int64_t half_of(rd_kafka_t *consumer, const char *property)
+{
+    char text[32];
+    size_t size = sizeof text;
+    rd_kafka_conf_get(rd_kafka_conf(consumer), property, text, &size);
+    return strtoll(text, NULL, 10) / 2;
+}
+
+static void find_limits(struct input *input)
+{
+    bool goes_on = rd_kafka_version() >= VERSION_WITH_QUEUE_BACKOFF;
+    input->half_messages = goes_on ? INT64_MAX : half_of(input->consumer, "queued.min.messages");
+    input->half_bytes = goes_on ? INT64_MAX : half_of(input->consumer, "queued.max.messages.kbytes") * 1024;
+}
+
+/* Old versions of the library notice that a queue has room again when the thread of the partition's broker wakes up: by
+ * itself once a second, or because there is something to send. A question about an offset is; nobody waits for the
+ * answer. It goes out once per half a queue, before the other half is used up. */
+static void keep_fetching(struct input *input)
+{
+    if (input->taken_messages < input->half_messages && input->taken_bytes < input->half_bytes) {
+        return;
+    }
+    input->taken_messages = 0;
+    input->taken_bytes = 0;
+    input->place->elems[0].offset = RD_KAFKA_OFFSET_END;
+    rd_kafka_offsets_for_times(input->consumer, input->place, 0);
 }
 
 struct input *kafka_input_new(struct kafka_transport *transport, rd_kafka_t *consumer, const char *topic,
@@ -34,6 +66,7 @@ struct input *kafka_input_new(struct kafka_transport *transport, rd_kafka_t *con
     input->queue = rd_kafka_queue_get_partition(consumer, topic, partition);
     rd_kafka_queue_forward(input->queue, NULL);
     rd_kafka_queue_cb_event_enable(input->queue, became_ready, input);
+    find_limits(input);
     return input;
 }
 
@@ -207,12 +240,15 @@ int kafka_input_take(struct input *input, struct record *records, size_t max, si
             continue;
         }
         fill_record(input, message, &records[input->message_count]);
+        input->taken_bytes += (int64_t)(message->len + message->key_len);
         input->messages[input->message_count++] = message;
         input->position = message->offset + 1;
         input->at_end = false;
         input->in_step = true;
     }
     *count = input->message_count;
+    input->taken_messages += taken > 0 ? taken : 0;
+    keep_fetching(input);
     if (drained && input->in_step && input->failure == RD_KAFKA_RESP_ERR_NO_ERROR) {
         skip_control_records(input);
     }

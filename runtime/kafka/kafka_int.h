@@ -221,6 +221,9 @@ struct input {
     rd_kafka_resp_err_t failure;            /* stood behind the last batch's records */
     int64_t found;                          /* with OFFSET_OUT_OF_RANGE: where the library went on reading */
     char failure_text[KAFKA_TEXT_SIZE];
+    int64_t half_messages;               /* half of what the library keeps ready of a partition; */
+    int64_t half_bytes;                  /* INT64_MAX: it goes on by itself as soon as there is room again */
+    int64_t taken_messages, taken_bytes; /* since it was last made to look whether there is */
 };
 
 /* Takes the partition's queue away from the consumer's; call before the partition is assigned. `topic` as kafka_name
