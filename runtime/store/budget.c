@@ -4,6 +4,8 @@
 
 #define LEAST_MERGE_BYTES (INT64_C(512) * 1024)
 
+#define MOST_BATCH_BYTES (INT64_C(32) << 20)
+
 #define LEAST_BUFFER (INT64_C(1) << 20)
 
 #define LEAST_PAGE_BYTES (INT64_C(512) * 1024)
@@ -11,7 +13,7 @@
 
 /* Parts of a set's share of the budget. */
 #define CLEAN_PART 16   /* stays, whatever else takes memory, so that what was just read is found again */
-#define MERGE_PART 4    /* is for the merge */
+#define MERGE_PART 3    /* is for the merge: twice what starts one */
 #define UNMERGED_PART 6 /* so much that is not merged starts one */
 #define PAGES_PART 16   /* for the pages of rows that are read */
 #define BUFFER_PART 4   /* is the most that a commit's buffer keeps for the next one */
@@ -37,13 +39,27 @@ static int64_t share_of(const struct store_set *set)
     return set->budget->limit / (int64_t)ck_pr_load_32(&set->budget->sets);
 }
 
+static int64_t merge_start(const struct store_set *set)
+{
+    int64_t start = share_of(set) / UNMERGED_PART;
+    return start > LEAST_MERGE_BYTES ? start : LEAST_MERGE_BYTES;
+}
+
+/* So much as starts a merge: what has come together while another one ran is merged in parts. */
+int64_t budget_merge_batch(const struct store_set *set)
+{
+    int64_t start = merge_start(set);
+    return set->budget->limit == 0 || start > MOST_BATCH_BYTES ? MOST_BATCH_BYTES : start;
+}
+
 /* Beside the entries there are lists of them, slots being moved to larger tables, and blocks that are not in use: about
- * a quarter. The merge has the deltas in memory, and a list of what is in them. Blocks of entries that are evicted
- * don't go back to the system, so what a merge takes is kept free for it. */
+ * a quarter. A merge has deltas in memory, and a list of what is in them. Blocks of entries that are evicted don't go
+ * back to the system, so what a merge takes is kept free for it. */
 static int64_t memory_of(const struct store_set *set)
 {
     int64_t entries = set->usage.counts.bytes + set->usage.counts.bytes / 4;
-    int64_t merging = set->merging_bytes * 2;
+    int64_t batch = budget_merge_batch(set);
+    int64_t merging = (set->merging_bytes < batch ? set->merging_bytes : batch) * 2;
     int64_t kept = set->directory != NULL ? share_of(set) / MERGE_PART : 0;
     return entries + (merging > kept ? merging : kept) + budget_page_cache(set) + append_capacity(&set->append);
 }
@@ -74,8 +90,7 @@ static int64_t unmerged(const struct store_set *set)
 
 bool budget_wants_merge(const struct store_set *set)
 {
-    int64_t start = share_of(set) / UNMERGED_PART;
-    return set->budget->limit > 0 && unmerged(set) >= (start > LEAST_MERGE_BYTES ? start : LEAST_MERGE_BYTES);
+    return set->budget->limit > 0 && unmerged(set) >= merge_start(set);
 }
 
 bool budget_waits(const struct store_set *set)

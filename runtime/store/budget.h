@@ -21,6 +21,9 @@ void budget_count(struct store_set *set);
 bool budget_wants_merge(const struct store_set *set);
 bool budget_waits(const struct store_set *set);
 
+/* Bytes of deltas that a merge has in memory at once. */
+int64_t budget_merge_batch(const struct store_set *set);
+
 /* Room that the buffer of a commit may keep after one that took `used` bytes of it. */
 size_t budget_kept(const struct store_set *set, int64_t used);
 

@@ -111,7 +111,7 @@ static void ask_for_merge(struct store_set *set)
 {
     set->phase = PHASE_RUNNING;
     set->checkpointing = false;
-    merge_request(set->merge, set->merging_through);
+    merge_request(set->merge, set->merging_through, budget_merge_batch(set));
 }
 
 static void begin_merge(struct store_set *set)
@@ -211,7 +211,7 @@ static void keep_merging(struct store_set *set)
     } else if (set->phase == PHASE_IDLE && set->log.wal_pages >= CHECKPOINT_PAGES) {
         set->phase = PHASE_RUNNING;
         set->checkpointing = true;
-        merge_request(set->merge, 0);
+        merge_request(set->merge, 0, 0);
     } else if (set->phase == PHASE_FAILED && clock_monotonic_ns(&CLOCK_SYSTEM) >= set->merge_retry_ns) {
         ask_for_merge(set);
     }

@@ -34,7 +34,7 @@ struct merge *merge_new(const char *directory, const char *app, const char *work
     merge->app = memory_copy_text(app);
     merge->worker = memory_copy_text(worker);
     merge->config =
-        (struct merge_pass_config){merge->directory, merge->app, merge->worker, pair, 0, is_cancelled, merge};
+        (struct merge_pass_config){merge->directory, merge->app, merge->worker, pair, 0, 0, is_cancelled, merge};
     atomic_init(&merge->cancelled, false);
     merge->job = (struct background_job){.run = run, .self = merge};
     background_join(BACKGROUND_MERGES);
@@ -58,9 +58,10 @@ void merge_free(struct merge *merge)
     free(merge);
 }
 
-void merge_request(struct merge *merge, int64_t through)
+void merge_request(struct merge *merge, int64_t through, int64_t batch_bytes)
 {
     merge->config.through = through;
+    merge->config.batch_bytes = batch_bytes;
     background_start(BACKGROUND_MERGES, &merge->job);
 }
 

@@ -9,10 +9,9 @@
 
 #include <stdlib.h>
 
-#define BATCH_BYTES ((size_t)32 * 1024 * 1024) /* of deltas in memory at once, about */
-#define CANCEL_EVERY 1024                      /* rows */
-#define PAGE_BYTES (INT64_C(4) << 20)          /* of memory for pages of rows.db */
-#define CANCEL_STEPS 100000                    /* of SQLite's machine */
+#define CANCEL_EVERY 1024             /* rows */
+#define PAGE_BYTES (INT64_C(4) << 20) /* of memory for pages of rows.db */
+#define CANCEL_STEPS 100000           /* of SQLite's machine */
 
 /* Rows of one transaction: many that lie together change few pages, scattered ones a page each. */
 #define LEAST_ROWS ((size_t)1024)
@@ -39,7 +38,8 @@ struct batch {
     size_t count;
     size_t capacity;
     uint64_t *expired; /* per store */
-    size_t bytes;
+    int64_t bytes;     /* of the bodies */
+    int64_t most;      /* so many are enough */
     int64_t seen;      /* last delta read */
     int64_t last;      /* last one that ends a commit */
     struct bytes meta; /* that one's */
@@ -123,12 +123,12 @@ static int add_row(void *self, const struct delta_log_row *row, bool *stop, stru
         return -1;
     }
     batch->seen = row->seq;
-    batch->bytes += body.size;
+    batch->bytes += (int64_t)body.size;
     if (!slice_is_null(row->meta)) {
         batch->last = row->seq;
         bytes_clear(&batch->meta);
         bytes_append_slice(&batch->meta, row->meta);
-        *stop = batch->bytes >= BATCH_BYTES;
+        *stop = batch->bytes >= batch->most;
     }
     return 0;
 }
@@ -249,7 +249,8 @@ static int check_batch(const struct batch *batch, struct err *err)
 static int merge_batch(const struct merge_pass_config *config, struct delta_log *log, struct rows *rows,
                        struct err *err)
 {
-    struct batch batch = {.rows = rows, .seen = rows->merged, .last = rows->merged, .rows_each = LEAST_ROWS};
+    struct batch batch = {
+        .rows = rows, .most = config->batch_bytes, .seen = rows->merged, .last = rows->merged, .rows_each = LEAST_ROWS};
     sqlite3_wal_hook(rows->database.handle, count_wal_pages, &batch);
     batch.expired = memory_alloc((rows->count + 1) * sizeof *batch.expired);
     int result = delta_log_read(log, rows->merged, config->through, add_row, &batch, err);

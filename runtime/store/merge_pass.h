@@ -18,6 +18,7 @@ struct merge_pass_config {
     const char *worker;
     int64_t pair;
     int64_t through;               /* last delta to merge; 0: only move the WALs into the files */
+    int64_t batch_bytes;           /* of deltas that are in memory at once, and a commit's more */
     bool (*cancelled)(void *self); /* asked often; true: give up, nothing of the batch stays */
     void *self;
 };
