@@ -114,6 +114,7 @@ static enum restore_verdict judge(const struct restorer *restorer, struct worker
         .committed = committed,
         .committed_count = inputs,
         .commit_number = worker_commit_number(worker),
+        .resumable = worker_resumable(worker),
         .changelogs = changelogs,
         .changelog_count = (size_t)worker_changelog_count(worker),
         .now_ms = clock_wall_ms(restorer->config.clock),
@@ -127,7 +128,7 @@ static enum restore_verdict judge(const struct restorer *restorer, struct worker
 
 static void announce(const struct worker *worker, enum restore_verdict verdict, const struct err *why)
 {
-    bool loud = verdict == VERDICT_REBUILD && why->code != ERR_OK;
+    bool loud = verdict == VERDICT_RESUME || (verdict == VERDICT_REBUILD && why->code != ERR_OK);
     log_event(loud ? LOG_WARN : LOG_INFO, "state judged", log_text("worker", worker_name(worker)),
               log_text("verdict", restore_verdict_name(verdict)), log_text("reason", why->text));
 }
@@ -284,9 +285,10 @@ static void hand_over(struct restorer *restorer, struct restoration *restoration
 }
 
 static int begin(struct restorer *restorer, struct worker *worker, const struct restore_changelog *changelogs,
-                 bool *finished, struct err *err)
+                 bool resumes, bool *finished, struct err *err)
 {
     struct restoration *restoration = restoration_new(worker, changelogs);
+    restoration->resumes = resumes;
     *finished = true;
     if (restore_remaining(restoration) == 0) {
         return finish_empty(restoration, err);
@@ -314,10 +316,15 @@ static int follow(struct restorer *restorer, struct worker *worker, const struct
     case VERDICT_REUSE:
         *finished = true;
         return worker_check_generations(worker, err);
+    case VERDICT_RESUME:
+        return worker_check_generations(worker, err) || worker_resume(worker, err) ||
+                       begin(restorer, worker, changelogs, true, finished, err)
+                   ? -1
+                   : 0;
     case VERDICT_REBUILD:
-        return worker_wipe_stores(worker, err) || begin(restorer, worker, changelogs, finished, err) ? -1 : 0;
+        return worker_wipe_stores(worker, err) || begin(restorer, worker, changelogs, false, finished, err) ? -1 : 0;
     case VERDICT_REPLAY:
-        return begin(restorer, worker, changelogs, finished, err);
+        return begin(restorer, worker, changelogs, false, finished, err);
     }
     return 0;
 }

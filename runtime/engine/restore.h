@@ -6,6 +6,11 @@
  * records go into the stores in batches, and progress is committed after so many records or bytes, which bounds the
  * memory and lets a kill resume where it was.
  *
+ * A group coordinator may forget commits that it acknowledged: Kafka 4.3.0 does when a broker that was killed comes
+ * back within its session (CoordinatorRuntime takes the end of one load of __consumer_offsets for that of the next). A
+ * store that knows a later commit of its worker than the group proves it. Then the worker goes on from the store's
+ * offsets, once the changelog has shown that nobody has committed after the store; otherwise the group is asked again.
+ *
  * A failure of a store is ERR_FENCED: the worker is to be closed and opened again. Brokers that don't answer are waited
  * for; a refusal is ERR_FATAL / ERR_TOPIC.
  *
@@ -28,6 +33,7 @@
 enum restore_verdict {
     VERDICT_REUSE,   /* input offsets equal the committed ones: no replay */
     VERDICT_REPLAY,  /* the store is behind: replay the tail */
+    VERDICT_RESUME,  /* the group has forgotten commits: go on where the store stands, unless others have committed */
     VERDICT_REBUILD, /* no file, changelog start passed, too old, ahead, other generation: empty it and replay all */
     VERDICT_REFUSE   /* the message names the topic and the reset command */
 };
@@ -51,6 +57,7 @@ struct restore_facts {
     const struct position *committed; /* stable offsets of the group, one per input */
     size_t committed_count;
     int64_t commit_number; /* of the group's last commit of this worker, as its metadata says; 0: not known */
+    bool resumable;        /* its inputs can be read from where the store stands */
     const struct restore_changelog *changelogs;
     size_t changelog_count;
     int64_t now_ms;

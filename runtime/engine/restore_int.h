@@ -35,6 +35,7 @@ struct restoration {
     struct restore_replay *replays;
     size_t count;
     bool checked; /* the generations are those that the store knows */
+    bool resumes; /* the store is the latest that is known: a record behind it is a commit of somebody else */
     int64_t unsaved_records;
     int64_t unsaved_bytes;
     int64_t restored;

@@ -243,6 +243,15 @@ static void note_generation(struct worker *worker, int index, struct slice gener
     }
 }
 
+/* Where that commit's input ends only the group knows, once it remembers. */
+static int fail_resuming(struct restoration *restoration, int index)
+{
+    return err_set(&restoration->err, ERR_FENCED, ERR_TOPIC,
+                   "The state of worker %s is ahead of the group, and %s has commits behind the state's: the brokers "
+                   "have forgotten commits. Asking the group again",
+                   worker_name(restoration->worker), restoration->replays[index].from.topic);
+}
+
 static int apply(struct restorer *restorer, struct restoration *restoration, int index, const struct record *records,
                  size_t count)
 {
@@ -252,6 +261,8 @@ static int apply(struct restorer *restorer, struct restoration *restoration, int
     for (size_t i = 0; i < count; i++) {
         if (restore_is_marker(records[i].key)) {
             note_generation(restoration->worker, index, records[i].value);
+        } else if (restoration->resumes) {
+            return fail_resuming(restoration, index);
         } else if (!slice_is_null(records[i].key)) {
             if (convert(restoration, index, &records[i], &entries[filled++])) {
                 return -1;

@@ -6,10 +6,8 @@
 #include "engine/timers.h"
 
 static const char *const verdict_names[] = {
-    [VERDICT_REUSE] = "reuse",
-    [VERDICT_REPLAY] = "replay",
-    [VERDICT_REBUILD] = "rebuild",
-    [VERDICT_REFUSE] = "refuse",
+    [VERDICT_REUSE] = "reuse",     [VERDICT_REPLAY] = "replay", [VERDICT_RESUME] = "resume",
+    [VERDICT_REBUILD] = "rebuild", [VERDICT_REFUSE] = "refuse",
 };
 
 const char *restore_verdict_name(enum restore_verdict verdict)
@@ -93,14 +91,14 @@ static bool offsets_expired(const struct restore_facts *facts, struct err *why)
 }
 
 /* A commit that moved no offset, of a timer's work or of a source's position, moves the number in the metadata. */
-static bool misses_commit(const struct restore_facts *facts)
+static int64_t kept_number(const struct restore_facts *facts)
 {
     int64_t kept = 0;
     for (size_t i = 0; i < facts->meta->input_count; i++) {
         int64_t number = timers_commit_number(facts->meta->inputs[i].metadata);
         kept = number > kept ? number : kept;
     }
-    return kept < facts->commit_number;
+    return kept;
 }
 
 /* -1: the store is behind the group somewhere, 1: ahead somewhere, 0: equal everywhere. */
@@ -116,7 +114,7 @@ static int compare_inputs(const struct restore_facts *facts)
         }
         result = offset < input->offset ? -1 : result;
     }
-    return result == 0 && misses_commit(facts) ? -1 : result;
+    return result == 0 && kept_number(facts) < facts->commit_number ? -1 : result;
 }
 
 /* Without committed offsets nothing says that a rebuild was finished: then the end must have been reached. */
@@ -156,6 +154,29 @@ static bool too_old(const struct restore_facts *facts)
     return facts->delete_retention_ms > 0 && facts->now_ms - facts->meta->committed_ms > facts->delete_retention_ms / 2;
 }
 
+/* Offsets that somebody has set by hand carry no number. */
+static bool has_forgotten(const struct restore_facts *facts)
+{
+    bool known = facts->changelog_count > 0;
+    for (size_t i = 0; i < facts->changelog_count; i++) {
+        known = known && facts->changelogs[i].kept != OFFSET_NONE;
+    }
+    return known && facts->commit_number > 0 && facts->commit_number < kept_number(facts);
+}
+
+static enum restore_verdict judge_ahead(const struct restore_facts *facts, struct err *why)
+{
+    if (facts->resumable && has_forgotten(facts) && !outside_changelog(facts, why)) {
+        err_set(why, ERR_SKIP, ERR_TOPIC,
+                "the group knows this worker's commits up to %" PRId64 " and the state those up to %" PRId64
+                ": the brokers have forgotten what they acknowledged",
+                facts->commit_number, kept_number(facts));
+        return VERDICT_RESUME;
+    }
+    err_set(why, ERR_SKIP, ERR_INTERNAL, "the state is ahead of the committed offsets, which must be impossible");
+    return VERDICT_REBUILD;
+}
+
 enum restore_verdict restore_judge(const struct restore_facts *facts, struct err *why)
 {
     if (facts->fresh || !facts->meta->app) {
@@ -167,8 +188,7 @@ enum restore_verdict restore_judge(const struct restore_facts *facts, struct err
     }
     int order = compare_inputs(facts);
     if (order > 0) {
-        err_set(why, ERR_SKIP, ERR_INTERNAL, "the state is ahead of the committed offsets, which must be impossible");
-        return VERDICT_REBUILD;
+        return judge_ahead(facts, why);
     }
     if (order == 0 && knows_all_changelogs(facts)) {
         err_set(why, ERR_SKIP, ERR_OK, "the state stands at the committed offsets");

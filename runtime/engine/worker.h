@@ -75,6 +75,10 @@ int worker_input_count(const struct worker *worker);
 int64_t worker_commit_number(const struct worker *worker);
 /* Where the group's offset of an input stands as far as this worker knows (OFFSET_NONE: nothing committed yet). */
 void worker_committed(const struct worker *worker, int index, struct position *position);
+/* Whether all inputs can be read from where the found state's meta row has them: none is a connector's. */
+bool worker_resumable(const struct worker *worker);
+/* Has them read from there, whatever the group says; time and schedules are as the meta row has them, too. */
+int worker_resume(struct worker *worker, struct err *err);
 /* Paused inputs don't end a poll. worker_process lets the ones that it needs go again. */
 int worker_pause(struct worker *worker, bool paused, struct err *err);
 /* Opens the operators: the stores are restored now. */

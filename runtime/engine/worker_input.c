@@ -1,4 +1,5 @@
 /* What a worker reads: its inputs, and which of their records comes next. */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -302,6 +303,42 @@ int worker_seek_back(struct worker *worker, struct worker_input *input, struct e
     drop_buffered(input);
     input->position = input->committed;
     return set_paused(worker, input, false, err);
+}
+
+static const struct store_position *found_position(const struct worker *worker, const struct worker_input *input)
+{
+    for (size_t i = 0; i < worker->found.input_count; i++) {
+        const struct store_position *found = &worker->found.inputs[i];
+        if (found->partition == input->partition && strcmp(found->topic, input->topic) == 0) {
+            return found;
+        }
+    }
+    return NULL;
+}
+
+bool worker_resumable(const struct worker *worker)
+{
+    for (size_t i = 0; i < worker->input_count; i++) {
+        if (worker->inputs[i].task || !found_position(worker, &worker->inputs[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int worker_resume(struct worker *worker, struct err *err)
+{
+    for (size_t i = 0; i < worker->input_count; i++) {
+        struct worker_input *input = &worker->inputs[i];
+        const struct store_position *found = found_position(worker, input);
+        input->committed = found->offset;
+        if (worker_seek_back(worker, input, err)) {
+            return err_wrap(err, "going to offset %" PRId64 " of %s %d", found->offset, input->topic,
+                            (int)input->partition);
+        }
+        recall(worker, found->metadata);
+    }
+    return 0;
 }
 
 /* ---- choosing ---- */

@@ -402,6 +402,80 @@ static void fall_behind(void)
     scene.stores.commit = sqlite_store_driver.commit;
 }
 
+/* ---- a group that has forgotten commits ---- */
+
+#define ASKED_AGAIN 6 /* readers: each time one for the changelog's start and one behind the state */
+
+static struct position remembered;
+static char remembered_metadata[256];
+
+static void remember(void)
+{
+    int64_t offset = scene_committed("in", 0, remembered_metadata, sizeof(remembered_metadata));
+    remembered = (struct position){"in", 0, offset, remembered_metadata};
+}
+
+static void forget_what_came_after(void)
+{
+    ck_assert_int_eq(scene.original->set_group_positions(scene.transport, "app", &remembered, 1, &scene.err), 0);
+}
+
+START_TEST(commits_that_the_group_has_forgotten_are_not_done_again)
+{
+    prepare(1);
+    fill(1, 10);
+    remember();
+    fill(1, 10);
+    forget_what_came_after();
+    bytes_clear(&scene.text);
+    size_t before = strlen(scene_values("out", 0));
+    scene_open_thread();
+    scene_settle();
+    ck_assert_uint_eq(strlen(scene_values("out", 0)), before);
+    ck_assert_str_eq(count_in_store(0, "key0"), "2");
+    send_keys(1, 1);
+    scene_settle();
+    ck_assert_str_eq(count_in_store(0, "key0"), "3");
+    ck_assert_int_eq(scene_committed("in", 0, NULL, 0), 21);
+    ck_assert_int_eq(scene_close_thread(), 0);
+    scene_open_thread();
+    scene_settle();
+    ck_assert_str_eq(count_in_store(0, "key0"), "3");
+    scene_close();
+}
+END_TEST
+
+/* Another process has had the partition in between: only the group can say how far its commits go. */
+START_TEST(commits_of_others_that_the_group_has_forgotten_are_waited_for)
+{
+    bool worked;
+    prepare(1);
+    fill(1, 10);
+    remember();
+    fill(1, 10);
+    char now[256];
+    int64_t offset = scene_committed("in", 0, now, sizeof(now));
+    forget_what_came_after();
+    scene_send(CHANGELOG, 0, "key0", "7", 99);
+    scene_send("in", 0, "key0", "x", 99);
+    scene_open_thread();
+    open_readers = 0;
+    for (int i = 0; i < 3000 && __atomic_load_n(&open_readers, __ATOMIC_ACQUIRE) < ASKED_AGAIN; i++) {
+        ck_assert_int_eq(stream_thread_step(scene.thread, 1, &worked, &scene.err), 0);
+        clock_sleep_ms(1);
+    }
+    ck_assert_int_ge(open_readers, ASKED_AGAIN);
+    ck_assert_int_eq(scene_committed("in", 0, NULL, 0), remembered.offset);
+    ck_assert_int_eq(scene_close_thread(), 0);
+    remembered = (struct position){"in", 0, offset + 1, now};
+    forget_what_came_after(); /* which is what the other one committed */
+    scene_open_thread();
+    scene_settle();
+    ck_assert_str_eq(count_in_store(0, "key0"), "7");
+    scene_close();
+}
+END_TEST
+
 START_TEST(a_recreated_changelog_that_is_shorter_is_refused)
 {
     prepare(1);
@@ -508,6 +582,8 @@ UNIT_MAIN("restore", p7_state_without_files_is_replayed_from_the_changelog, equa
           p10_others_go_on_while_a_worker_is_restored, a_revocation_cancels_and_what_was_reached_is_kept,
           a_stop_in_the_middle_is_resumed_where_it_was, brokers_that_are_away_are_waited_for,
           a_disk_that_is_full_while_restoring_is_tried_again, large_values_are_saved_before_they_fill_the_memory,
+          commits_that_the_group_has_forgotten_are_not_done_again,
+          commits_of_others_that_the_group_has_forgotten_are_waited_for,
           a_recreated_changelog_that_is_shorter_is_refused,
           a_recreated_changelog_that_is_longer_is_refused_before_it_is_replayed,
           a_recreated_changelog_is_refused_without_local_state_too, of_two_markers_the_first_one_counts,

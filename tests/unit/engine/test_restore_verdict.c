@@ -124,6 +124,30 @@ START_TEST(a_store_ahead_is_rebuilt_loudly)
 }
 END_TEST
 
+/* Offsets that somebody has set by hand carry no number, and inputs of connectors are not read by offset. */
+START_TEST(a_store_that_knows_a_later_commit_than_the_group_resumes)
+{
+    struct scene scene;
+    struct timers timers;
+    struct bytes metadata = {0};
+    timers_init(&timers);
+    timers_describe(&timers, 7, 1000, &metadata);
+    for (int i = 0; i < 6; i++) {
+        set_up(&scene);
+        scene.kept_input.metadata = bytes_text(&metadata);
+        scene.committed.offset = 99;
+        scene.facts.commit_number = i == 1 ? 0 : i == 2 ? 7 : 6;
+        scene.facts.resumable = i != 3;
+        scene.changelog.high = i == 4 ? scene.changelog.kept - 1 : scene.changelog.high;
+        scene.changelog.kept = i == 5 ? OFFSET_NONE : scene.changelog.kept;
+        ck_assert_int_eq(judge(&scene), i == 0 ? VERDICT_RESUME : VERDICT_REBUILD);
+        ck_assert_int_ne(scene.why.code, ERR_OK);
+    }
+    bytes_free(&metadata);
+    timers_free(&timers);
+}
+END_TEST
+
 START_TEST(an_offset_outside_the_changelog_is_rebuilt)
 {
     struct scene scene;
@@ -202,6 +226,7 @@ END_TEST
 UNIT_MAIN("restore_verdict", no_file_is_rebuilt, equal_offsets_are_reused_without_replay,
           a_store_behind_replays_the_tail, a_store_that_misses_a_commit_without_an_offset_replays_the_tail,
           a_store_that_is_new_in_the_script_is_replayed, a_store_ahead_is_rebuilt_loudly,
-          an_offset_outside_the_changelog_is_rebuilt, a_store_older_than_half_the_tombstones_is_rebuilt,
-          a_changelog_gone_or_made_again_is_refused, a_changed_partition_count_is_refused,
-          expired_offsets_are_refused_while_state_exists, a_half_restored_store_goes_on)
+          a_store_that_knows_a_later_commit_than_the_group_resumes, an_offset_outside_the_changelog_is_rebuilt,
+          a_store_older_than_half_the_tombstones_is_rebuilt, a_changelog_gone_or_made_again_is_refused,
+          a_changed_partition_count_is_refused, expired_offsets_are_refused_while_state_exists,
+          a_half_restored_store_goes_on)
