@@ -51,7 +51,7 @@ def check_outputs(topic, each):
         return sum(counts.values()) >= each * KEYS
 
     wait_for("all results", complete)
-    assert not reader.take(3), "more results than records"
+    assert not reader.take(3) and set(counts.values()) == {each}, "more results than records"
 
 
 def main():
