@@ -118,7 +118,7 @@ END
 # it first, as one that outlives its brokers does.
 dismiss() {
     local dir=$1 pid
-    rm -f "$dir/killed"
+    rm -f "$dir/killed" "$dir/controller.log" # what the last one wrote must not be read for this one's
     sed -e 's/^process.roles=.*/process.roles=controller/' -e 's/^listeners=.*,\(CONTROLLER:[^,]*\).*/listeners=\1/' \
         -e '/^advertised.listeners=/d' -e '/^inter.broker.listener.name=/d' -e '/^broker.session.timeout.ms=/d' \
         "$dir/server.properties" >"$dir/controller.properties"
