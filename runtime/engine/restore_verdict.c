@@ -15,17 +15,6 @@ const char *restore_verdict_name(enum restore_verdict verdict)
     return verdict_names[verdict];
 }
 
-static const struct store_position *kept_input(const struct restore_facts *facts, const struct position *input)
-{
-    for (size_t i = 0; i < facts->meta->input_count; i++) {
-        const struct store_position *kept = &facts->meta->inputs[i];
-        if (kept->partition == input->partition && strcmp(kept->topic, input->topic) == 0) {
-            return kept;
-        }
-    }
-    return NULL;
-}
-
 static enum restore_verdict refuse(struct err *why)
 {
     why->class = ERR_FATAL;
@@ -76,7 +65,7 @@ static bool offsets_expired(const struct restore_facts *facts, struct err *why)
 {
     for (size_t i = 0; i < facts->committed_count; i++) {
         const struct position *input = &facts->committed[i];
-        const struct store_position *kept = kept_input(facts, input);
+        const struct store_position *kept = store_meta_input(facts->meta, input->topic, input->partition);
         if (input->offset == OFFSET_NONE && kept && kept->offset > 0) {
             err_set(why, ERR_FATAL, ERR_TOPIC,
                     "The group %s has no committed offset for %s partition %" PRId32
@@ -107,7 +96,7 @@ static int compare_inputs(const struct restore_facts *facts)
     int result = 0;
     for (size_t i = 0; i < facts->committed_count; i++) {
         const struct position *input = &facts->committed[i];
-        const struct store_position *kept = kept_input(facts, input);
+        const struct store_position *kept = store_meta_input(facts->meta, input->topic, input->partition);
         int64_t offset = kept ? kept->offset : OFFSET_NONE;
         if (offset > input->offset) {
             return 1;

@@ -9,6 +9,8 @@
 #ifndef TIDEMILL_ENGINE_STORE_H
 #define TIDEMILL_ENGINE_STORE_H
 
+#include <string.h>
+
 #include "base/err.h"
 #include "engine/record.h"
 
@@ -45,6 +47,18 @@ struct store_meta {
     size_t changelog_count;
     int64_t committed_ms; /* wall time of the last commit */
 };
+
+/* Where the store knows an input; NULL: it does not. */
+static inline const struct store_position *store_meta_input(const struct store_meta *meta, const char *topic,
+                                                            int32_t partition)
+{
+    for (size_t i = 0; i < meta->input_count; i++) {
+        if (meta->inputs[i].partition == partition && strcmp(meta->inputs[i].topic, topic) == 0) {
+            return &meta->inputs[i];
+        }
+    }
+    return NULL;
+}
 
 /* Memory that all sets of a process share. `limit` is set by its owner, who keeps it longer than the sets; the rest
  * belongs to the sets and begins as 0. */

@@ -305,21 +305,11 @@ int worker_seek_back(struct worker *worker, struct worker_input *input, struct e
     return set_paused(worker, input, false, err);
 }
 
-static const struct store_position *found_position(const struct worker *worker, const struct worker_input *input)
-{
-    for (size_t i = 0; i < worker->found.input_count; i++) {
-        const struct store_position *found = &worker->found.inputs[i];
-        if (found->partition == input->partition && strcmp(found->topic, input->topic) == 0) {
-            return found;
-        }
-    }
-    return NULL;
-}
-
 bool worker_resumable(const struct worker *worker)
 {
     for (size_t i = 0; i < worker->input_count; i++) {
-        if (worker->inputs[i].task || !found_position(worker, &worker->inputs[i])) {
+        const struct worker_input *input = &worker->inputs[i];
+        if (input->task || !store_meta_input(&worker->found, input->topic, input->partition)) {
             return false;
         }
     }
@@ -330,7 +320,7 @@ int worker_resume(struct worker *worker, struct err *err)
 {
     for (size_t i = 0; i < worker->input_count; i++) {
         struct worker_input *input = &worker->inputs[i];
-        const struct store_position *found = found_position(worker, input);
+        const struct store_position *found = store_meta_input(&worker->found, input->topic, input->partition);
         input->committed = found->offset;
         if (worker_seek_back(worker, input, err)) {
             return err_wrap(err, "going to offset %" PRId64 " of %s %d", found->offset, input->topic,
