@@ -456,9 +456,9 @@ const struct err *op_sink_refusal(const struct node *node)
 bool worker_task_done(const struct worker_input *input)
 {
     const struct worker_task *task = input->task;
-    if (task->use->sink) {
-        bool nothing = task->sink && task->opened && sink_task_wanted(task->sink) == CONNECTOR_NO_OFFSET;
-        return task->refusal == REFUSAL_NONE && (nothing || task->acknowledged >= input->position);
+    if (task->use->sink) { /* before it is open nobody knows what the target lacks */
+        bool nothing = task->opened && sink_task_wanted(task->sink) == CONNECTOR_NO_OFFSET;
+        return task->opened && task->refusal == REFUSAL_NONE && (nothing || task->acknowledged >= input->position);
     }
     return task->source && source_task_at_end(task->source) && !worker_task_ready(task);
 }

@@ -661,6 +661,20 @@ START_TEST(nothing_is_read_before_the_target_is_open)
 }
 END_TEST
 
+/* Nobody knows yet whether the target lacks something, or can be written at all. */
+START_TEST(a_target_that_is_not_open_is_waited_for_though_its_topic_is_empty)
+{
+    begin(0);
+    ck_pr_store_32(&target.away, 20);
+    do {
+        ck_assert_int_eq(task_step(), 0);
+    } while (!stream_thread_idle(scene.thread));
+    ck_assert_uint_eq(ck_pr_load_32(&target.opened), 21);
+    scene_close_thread();
+    scene_close();
+}
+END_TEST
+
 START_TEST(closing_while_the_target_is_slow_loses_nothing)
 {
     begin(4000);
@@ -777,6 +791,7 @@ UNIT_MAIN("worker_sink", the_group_follows_what_the_target_has, every_failure_of
           a_rebalance_that_keeps_the_worker_loses_nothing, an_abort_while_the_target_is_behind_loses_nothing,
           a_topic_that_was_made_again_is_refused, a_slow_target_holds_back_the_input,
           large_records_hold_back_the_input_earlier, nothing_is_read_before_the_target_is_open,
+          a_target_that_is_not_open_is_waited_for_though_its_topic_is_empty,
           closing_while_the_target_is_slow_loses_nothing, a_rebalance_with_records_under_way_loses_nothing,
           who_is_fenced_joins_again_and_goes_on_where_the_target_stands,
           a_refused_record_ends_the_thread_unless_told_otherwise, a_refused_record_is_passed_over,
