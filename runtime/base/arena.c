@@ -14,17 +14,43 @@ struct arena_chunk {
     _Alignas(ALIGNMENT) unsigned char data[];
 };
 
-static void push_chunk(struct arena *arena, size_t at_least)
+static struct arena_chunk *take_spare(struct arena *arena)
+{
+    struct arena_chunk *chunk = arena->spare;
+    arena->spare = chunk->older;
+    arena->spare_bytes -= chunk->size;
+    return chunk;
+}
+
+static struct arena_chunk *new_chunk(const struct arena *arena, size_t at_least)
 {
     size_t size = arena->chunk_size > 0 ? arena->chunk_size : DEFAULT_CHUNK_SIZE;
     if (size < at_least) {
         size = at_least;
     }
     struct arena_chunk *chunk = memory_resize(NULL, sizeof *chunk + size);
+    chunk->size = size;
+    return chunk;
+}
+
+static void push_chunk(struct arena *arena, size_t at_least)
+{
+    bool fits = arena->spare != NULL && arena->spare->size >= at_least;
+    struct arena_chunk *chunk = fits ? take_spare(arena) : new_chunk(arena, at_least);
     chunk->older = arena->chunk;
     chunk->used = 0;
-    chunk->size = size;
     arena->chunk = chunk;
+}
+
+static void release_chunk(struct arena *arena, struct arena_chunk *chunk)
+{
+    if (chunk->size > arena->keep - arena->spare_bytes) {
+        free(chunk);
+        return;
+    }
+    chunk->older = arena->spare;
+    arena->spare = chunk;
+    arena->spare_bytes += chunk->size;
 }
 
 void *arena_alloc(struct arena *arena, size_t size)
@@ -65,7 +91,7 @@ void arena_reset(struct arena *arena, struct arena_mark mark)
 {
     while (arena->chunk != mark.chunk && arena->chunk->older != NULL) {
         struct arena_chunk *older = arena->chunk->older;
-        free(arena->chunk);
+        release_chunk(arena, arena->chunk);
         arena->chunk = older;
     }
     if (arena->chunk != NULL) {
@@ -78,9 +104,27 @@ void arena_clear(struct arena *arena)
     arena_reset(arena, (struct arena_mark){NULL, 0});
 }
 
+void arena_trim(struct arena *arena, size_t most)
+{
+    arena->keep = most;
+    while (arena->spare_bytes > most) {
+        free(take_spare(arena));
+    }
+}
+
+size_t arena_bytes(const struct arena *arena)
+{
+    size_t bytes = 0;
+    for (const struct arena_chunk *chunk = arena->chunk; chunk != NULL; chunk = chunk->older) {
+        bytes += chunk->size;
+    }
+    return bytes;
+}
+
 void arena_free(struct arena *arena)
 {
     arena_clear(arena);
+    arena_trim(arena, 0);
     free(arena->chunk);
     arena->chunk = NULL;
 }

@@ -16,7 +16,7 @@
 #define MERGE_PART 3    /* is for the merge: twice what starts one */
 #define UNMERGED_PART 6 /* so much that is not merged starts one */
 #define PAGES_PART 16   /* for the pages of rows that are read */
-#define BUFFER_PART 4   /* is the most that a commit's buffer keeps for the next one */
+#define BUFFER_PART 4   /* is the most that a commit's buffers keep for the next one, each */
 #define WAITING_PART 3  /* so much makes commits wait, when all sets together are beyond the budget */
 
 void budget_join(struct store_set *set, const struct store_config *config)
@@ -61,7 +61,8 @@ static int64_t memory_of(const struct store_set *set)
     int64_t batch = budget_merge_batch(set);
     int64_t merging = (set->merging_bytes < batch ? set->merging_bytes : batch) * 2;
     int64_t kept = set->directory != NULL ? share_of(set) / MERGE_PART : 0;
-    return entries + (merging > kept ? merging : kept) + budget_page_cache(set) + append_capacity(&set->append);
+    return entries + (merging > kept ? merging : kept) + budget_page_cache(set) + append_capacity(&set->append) +
+           (int64_t)set->usage.before.spare_bytes;
 }
 
 void budget_count(struct store_set *set)

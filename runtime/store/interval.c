@@ -296,6 +296,15 @@ static int append_commit(struct store_set *set, const struct store_meta *meta, s
     return err_wrap(err, "committing the state of worker %s", set->worker);
 }
 
+/* The next interval will take as much: to give memory back and to ask for it again may wait for other threads that do
+ * the same, longer than all the rest of a commit takes. */
+static void release_before(struct store_set *set)
+{
+    struct arena *before = &set->usage.before;
+    arena_trim(before, budget_kept(set, (int64_t)arena_bytes(before)));
+    arena_clear(before);
+}
+
 int interval_commit(struct store_set *set, const struct store_meta *meta, struct err *err)
 {
     bool durable = set->directory != NULL;
@@ -306,7 +315,7 @@ int interval_commit(struct store_set *set, const struct store_meta *meta, struct
     for (size_t i = 0; i < set->store_count; i++) {
         store_commit(&set->stores[i], durable);
     }
-    arena_clear(&set->usage.before);
+    release_before(set);
     budget_count(set);
     if (durable) {
         store_evict(set, EVICT_TURNS);
@@ -327,6 +336,7 @@ void interval_tidy(struct store_set *set)
     take_append(set, false, &err);
     if (set->over_budget && set->append.state == APPEND_DONE) {
         append_trim(&set->append, 0);
+        arena_trim(&set->usage.before, 0);
     }
     budget_count(set);
     store_evict(set, EVICT_TURNS);

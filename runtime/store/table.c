@@ -594,7 +594,7 @@ size_t table_retire(struct table *table, size_t limit)
         }
         retire_entry(table, list->items[list->count], epoch);
     }
-    if (list->count == 0 && is_excessive(list->capacity, 0)) {
+    if (list->count == 0 && is_excessive(list->capacity, table->unmerged[table->epoch].count)) {
         list_free(list);
     }
     return done;

@@ -70,5 +70,36 @@ START_TEST(rounds_reuse_the_kept_chunk)
 }
 END_TEST
 
+static void fill(struct arena *arena, int chunks)
+{
+    for (int i = 0; i < chunks; i++) {
+        memset(arena_alloc(arena, arena->chunk_size), i, arena->chunk_size);
+    }
+}
+
+START_TEST(what_is_kept_is_used_again_and_bounded)
+{
+    struct arena arena = {.chunk_size = 128};
+    arena_trim(&arena, 300);
+    fill(&arena, 5);
+    ck_assert_uint_eq(arena_bytes(&arena), 5 * 128);
+    arena_clear(&arena);
+    ck_assert_uint_eq(arena_bytes(&arena), 128);
+    ck_assert_uint_eq(arena.spare_bytes, 2 * 128);
+    fill(&arena, 2);
+    ck_assert_uint_eq(arena.spare_bytes, 128);
+    arena_alloc(&arena, 1000); /* none of them is large enough */
+    ck_assert_uint_eq(arena.spare_bytes, 128);
+    fill(&arena, 2);
+    ck_assert_uint_eq(arena.spare_bytes, 0);
+    arena_clear(&arena);
+    arena_trim(&arena, 130);
+    ck_assert_uint_eq(arena.spare_bytes, 128);
+    arena_free(&arena);
+    ck_assert_ptr_null(arena.spare);
+    ck_assert_uint_eq(arena.spare_bytes, 0);
+}
+END_TEST
+
 UNIT_MAIN("arena", blocks_are_aligned_and_apart, large_blocks_get_a_chunk_of_their_own, copies_keep_null_and_empty,
-          reset_goes_back_to_the_mark, rounds_reuse_the_kept_chunk)
+          reset_goes_back_to_the_mark, rounds_reuse_the_kept_chunk, what_is_kept_is_used_again_and_bounded)
