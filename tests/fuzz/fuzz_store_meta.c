@@ -5,7 +5,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void decode(struct slice bytes)
 {
-    struct arena arena = {NULL, 0};
+    struct arena arena = {0};
     struct store_meta meta;
     struct err err;
     meta_decode(bytes, &arena, &meta, &err);

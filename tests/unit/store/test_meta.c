@@ -21,7 +21,7 @@ static void make(struct bytes *bytes)
 
 static int decode(struct slice bytes)
 {
-    struct arena arena = {NULL, 0};
+    struct arena arena = {0};
     struct store_meta meta;
     struct err err;
     int result = meta_decode(bytes, &arena, &meta, &err);
@@ -33,7 +33,7 @@ static int decode(struct slice bytes)
 START_TEST(what_is_written_is_read)
 {
     struct bytes bytes = {NULL, 0, 0};
-    struct arena arena = {NULL, 0};
+    struct arena arena = {0};
     struct store_meta meta;
     struct err err;
     make(&bytes);
