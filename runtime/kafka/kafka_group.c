@@ -296,6 +296,16 @@ static void revoke(struct session *session)
     drop_inputs(session);
 }
 
+/* What was assigned is not taken. An empty list ends the rebalance to the library; without a list it would wait on for
+ * one, and put off leaving the group until then. */
+static void decline(struct session *session, rd_kafka_t *rk)
+{
+    rd_kafka_topic_partition_list_t *nothing = rd_kafka_topic_partition_list_new(0);
+    rd_kafka_assign(rk, nothing);
+    rd_kafka_topic_partition_list_destroy(nothing);
+    drop_inputs(session);
+}
+
 void kafka_group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,
                            void *opaque)
 {
@@ -306,8 +316,7 @@ void kafka_group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_to
                   log_number("count", partitions->cnt));
         if (assign(session, partitions, &err) != 0) {
             keep_failure(session, &err);
-            rd_kafka_assign(rk, NULL);
-            drop_inputs(session);
+            decline(session, rk);
         }
         return;
     }
