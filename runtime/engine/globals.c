@@ -1,6 +1,7 @@
 #include "engine/globals.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -17,9 +18,9 @@
 struct global_partition {
     const char *topic; /* the plan's */
     int32_t partition;
-    int64_t offset; /* next one to apply; OFFSET_BEGINNING: the first that exists */
-    int64_t target; /* loaded when the reader has come so far */
-    char id[64];    /* of the topic, where the transport has one */
+    int64_t offset;         /* next one to apply; OFFSET_BEGINNING: the first that exists */
+    int64_t target;         /* loaded when the reader has come so far */
+    char id[TOPIC_ID_SIZE]; /* of the topic; "": not known */
 };
 
 struct globals {
@@ -201,10 +202,12 @@ static int look_at(struct globals *globals, struct global_partition *partition, 
         globals->transport->watermarks(transport, partition->topic, partition->partition, &low, &high, err)) {
         return err_wrap(err, "looking at the topic %s of a global table", partition->topic);
     }
-    memcpy(partition->id, info.id, sizeof(partition->id));
+    const char *kept_id = kept && kept->metadata ? kept->metadata : "";
+    bool known = info.id[0] != '\0';
+    snprintf(partition->id, sizeof(partition->id), "%s", known ? info.id : kept_id);
     partition->target = high;
     int64_t age = clock_wall_ms(globals->config.worker.clock) - meta->committed_ms;
-    bool same = kept && strcmp(kept->metadata ? kept->metadata : "", partition->id) == 0;
+    bool same = kept && (!known || kept_id[0] == '\0' || strcmp(kept_id, info.id) == 0);
     bool inside = kept && kept->offset >= low && kept->offset <= high;
     bool young = info.delete_retention_ms <= 0 || age <= info.delete_retention_ms / 2;
     *usable = *usable && same && inside && young;

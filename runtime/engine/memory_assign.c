@@ -20,6 +20,7 @@ static struct assigned *add_assigned(struct assigned_list *list, struct input *i
     *assigned = (struct assigned){.topic = input->partition->topic->name,
                                   .partition = input->partition->index,
                                   .committed = OFFSET_NONE,
+                                  .topic_id = input->partition->topic->info.id,
                                   .input = input};
     return assigned;
 }

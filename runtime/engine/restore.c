@@ -115,6 +115,7 @@ static enum restore_verdict judge(const struct restorer *restorer, struct worker
         .committed_count = inputs,
         .commit_number = worker_commit_number(worker),
         .resumable = worker_resumable(worker),
+        .recreated = worker_recreated_input(worker),
         .changelogs = changelogs,
         .changelog_count = (size_t)worker_changelog_count(worker),
         .now_ms = clock_wall_ms(restorer->config.clock),

@@ -58,6 +58,8 @@ struct restore_facts {
     size_t committed_count;
     int64_t commit_number; /* of the group's last commit of this worker, as its metadata says; 0: not known */
     bool resumable;        /* its inputs can be read from where the store stands */
+    const char
+        *recreated; /* an input that is another topic than when the store was committed; NULL: not known of any */
     const struct restore_changelog *changelogs;
     size_t changelog_count;
     int64_t now_ms;
@@ -70,6 +72,8 @@ const char *restore_verdict_name(enum restore_verdict verdict);
 
 /* The message of the refusal when a changelog was deleted and made again. Returns -1. */
 int restore_refuse_recreated(const char *app, const char *worker, const char *topic, struct err *err);
+/* The same of an input. */
+int restore_refuse_input(const char *app, const char *topic, struct err *err);
 
 /* How the key of the record begins that marks the generation of a changelog: written first into each partition when the
  * runtime makes the topic. Its value is a random id, which the store's meta row and the metadata of the committed

@@ -48,6 +48,14 @@ int restore_refuse_recreated(const char *app, const char *worker, const char *to
     return refuse_gone(app, worker, topic, " and made again", err);
 }
 
+int restore_refuse_input(const char *app, const char *topic, struct err *err)
+{
+    return err_set(err, ERR_FATAL, ERR_TOPIC,
+                   "The topic %s was deleted and made again since the app %s read it: the app's positions are those of "
+                   "the old topic. Start over with: tidemill reset --app %s --to-earliest --execute",
+                   topic, app, app);
+}
+
 static bool changelog_gone(const struct restore_facts *facts, struct err *why)
 {
     for (size_t i = 0; i < facts->changelog_count; i++) {
@@ -66,7 +74,12 @@ static bool offsets_expired(const struct restore_facts *facts, struct err *why)
     for (size_t i = 0; i < facts->committed_count; i++) {
         const struct position *input = &facts->committed[i];
         const struct store_position *kept = store_meta_input(facts->meta, input->topic, input->partition);
-        if (input->offset == OFFSET_NONE && kept && kept->offset > 0) {
+        bool expired = input->offset == OFFSET_NONE && kept && kept->offset > 0;
+        if (expired && facts->recreated && strcmp(facts->recreated, input->topic) == 0) {
+            restore_refuse_input(facts->app, input->topic, why);
+            return true;
+        }
+        if (expired) {
             err_set(why, ERR_FATAL, ERR_TOPIC,
                     "The group %s has no committed offset for %s partition %" PRId32
                     " any more, but worker %s holds state up to offset %" PRId64

@@ -18,6 +18,7 @@
 #define OFFSET_NONE (-1) /* no committed offset */
 #define OFFSET_BEGINNING (-2)
 #define OFFSET_END (-3)
+#define TOPIC_ID_SIZE 64
 
 struct transport;
 struct session;
@@ -36,7 +37,7 @@ struct position {
 struct topic_info {
     bool exists;
     int32_t partitions;
-    char id[64];                 /* topic id where the transport has one, else "" */
+    char id[TOPIC_ID_SIZE];      /* another one when the topic is deleted and made again; "": not known */
     bool compacted;              /* cleanup.policy contains compact */
     bool deleted_by_age;         /* cleanup.policy contains delete */
     int64_t retention_ms;        /* -1: for ever */
@@ -68,6 +69,7 @@ struct assigned {
     int32_t partition;
     int64_t committed;
     const char *metadata; /* of the committed offset, or NULL; valid during the call */
+    const char *topic_id; /* of the topic as it is now; NULL or "": not known; valid during the call */
     struct input *input;
 };
 

@@ -61,7 +61,8 @@ int32_t worker_partition(const struct worker *worker);
 const char *worker_directory_name(const struct graph *graph, int subtopology, int32_t partition, char *buffer,
                                   size_t size);
 
-/* Ties an assigned input partition to the worker; `metadata` is what its committed offset carried, or NULL. */
+/* Ties an assigned input partition to the worker. ERR_FATAL / ERR_TOPIC: its offset was committed when the topic had
+ * another id. */
 int worker_add_input(struct worker *worker, const struct assigned *assigned, struct err *err);
 /* The inputs have ended with a revocation: nothing is read and no timer fires until worker_clear_inputs and
  * worker_add_input tie the worker to those of the next assignment; stores and script stay open meanwhile. */
@@ -75,7 +76,10 @@ int worker_input_count(const struct worker *worker);
 int64_t worker_commit_number(const struct worker *worker);
 /* Where the group's offset of an input stands as far as this worker knows (OFFSET_NONE: nothing committed yet). */
 void worker_committed(const struct worker *worker, int index, struct position *position);
-/* Whether all inputs can be read from where the found state's meta row has them: none is a connector's. */
+/* Topic of an input that has another id than when the found state was committed; NULL: none is known to have. */
+const char *worker_recreated_input(const struct worker *worker);
+/* Whether all inputs can be read from where the found state's meta row has them: none is a connector's, none is another
+ * topic by now. */
 bool worker_resumable(const struct worker *worker);
 /* Has them read from there, whatever the group says; time and schedules are as the meta row has them, too. */
 int worker_resume(struct worker *worker, struct err *err);

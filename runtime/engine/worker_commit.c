@@ -78,8 +78,9 @@ void worker_set_changelog_generation(struct worker *worker, int index, struct sl
     worker->changelogs[index].generation = memory_format("%.*s", (int)generation.size, (const char *)generation.data);
 }
 
-/* The metadata of committed offsets ends with the generations of the changelogs, "|<topic>=<generation>" each, both
- * shortened to 8 hexadecimal digits. Kafka keeps 4096 bytes of it: a worker with more changelogs leaves the rest out.
+/* Behind the schedules the metadata of committed offsets has the generations of the changelogs, "|<topic>=<generation>"
+ * each, both shortened to 8 hexadecimal digits, and then the ids of the inputs (worker_topic_id.c). Kafka keeps 4096
+ * bytes, all kinds together: a worker with more changelogs leaves the rest out.
  */
 #define GENERATIONS_KEPT 100
 #define GENERATION_DIGITS 8
@@ -225,6 +226,7 @@ void worker_positions(struct worker *worker, struct position **list, size_t *cou
 {
     timers_describe(&worker->timers, worker->commit_number + 1, worker->stream_time, &worker->metadata);
     append_generations(worker, &worker->metadata);
+    worker_topic_id_append(worker, &worker->metadata);
     const char *metadata = bytes_text(&worker->metadata);
     for (size_t i = 0; i < worker->input_count; i++) {
         struct worker_input *input = &worker->inputs[i];

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "engine/restore.h"
 #include "engine/worker_int.h"
 
 #define FETCH_RECORDS 512 /* taken from an input at once */
@@ -63,6 +64,7 @@ int worker_add_input(struct worker *worker, const struct assigned *assigned, str
         .first = OFFSET_NONE,
         .stop = find_stop(worker, assigned),
     };
+    worker_topic_id_note(input, assigned->topic_id, assigned->metadata);
     worker_find_sources(worker, input);
     input->task = worker->config.wake ? worker_task_of(worker, assigned->topic) : NULL;
     if (input->source_count == 0) {
@@ -73,6 +75,9 @@ int worker_add_input(struct worker *worker, const struct assigned *assigned, str
         input->task->placed = false;
     }
     worker->input_count++;
+    if (worker_topic_id_changed(input, assigned->metadata)) {
+        return restore_refuse_input(worker->config.settings->id, input->topic, err);
+    }
     recall(worker, assigned->metadata);
     if (worker_task_feeds(input)) { /* positions are for the store, which has them */
         return worker->config.transport->pause(worker->config.session, input->handle, true, err);
@@ -309,7 +314,8 @@ bool worker_resumable(const struct worker *worker)
 {
     for (size_t i = 0; i < worker->input_count; i++) {
         const struct worker_input *input = &worker->inputs[i];
-        if (input->task || !store_meta_input(&worker->found, input->topic, input->partition)) {
+        const struct store_position *found = store_meta_input(&worker->found, input->topic, input->partition);
+        if (input->task || !found || worker_topic_id_changed(input, found->metadata)) {
             return false;
         }
     }

@@ -1,5 +1,6 @@
 /* The body of a worker, shared by worker.c (life and processing), worker_input.c (what it reads), worker_op.c (what
- * operators ask for), worker_commit.c (positions, changelog, store) and worker_task.c (connectors).
+ * operators ask for), worker_commit.c (positions, changelog, store), worker_topic_id.c (whether inputs are still the
+ * same topics) and worker_task.c (connectors).
  *
  * Ownership: everything here belongs to the worker.
  */
@@ -45,6 +46,7 @@ struct worker_task {
 struct worker_input {
     const char *topic;
     int32_t partition;
+    char id_mark[24];      /* what the metadata says of the topic's id; "": it is not known */
     struct input *handle;  /* NULL while the worker is suspended */
     struct node **sources; /* nodes that read the topic, in order of creation */
     int source_count;
@@ -209,6 +211,13 @@ void worker_tasks_committed(struct worker *worker); /* after a commit */
 /* worker_input.c */
 /* Goes on reading at that offset and drops what is buffered. */
 int worker_seek(struct worker *worker, struct worker_input *input, int64_t offset, struct err *err);
+/* worker_topic_id.c */
+/* Keeps what the metadata is to say of the topic's id. Where the id is not known now (NULL or ""), that is what the
+ * committed metadata (may be NULL) says. */
+void worker_topic_id_note(struct worker_input *input, const char *id, const char *metadata);
+void worker_topic_id_append(const struct worker *worker, struct bytes *metadata);
+/* Whether the metadata (may be NULL) was written when the topic had another id. Without an id on either side: false. */
+bool worker_topic_id_changed(const struct worker_input *input, const char *metadata);
 /* worker_commit.c */
 void worker_find_changelogs(struct worker *worker);
 

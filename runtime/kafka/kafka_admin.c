@@ -48,6 +48,13 @@ int kafka_admin_reach(struct kafka_transport *transport, int64_t timeout_ms, str
     }
 }
 
+/* A connection that came about by bootstrap.servers may not know yet which broker it leads to. */
+static void note_answering(struct kafka_transport *transport, const struct rd_kafka_metadata *metadata)
+{
+    int32_t any = metadata->broker_cnt > 0 ? metadata->brokers[0].id : -1;
+    atomic_store(&transport->answering, metadata->orig_broker_id >= 0 ? metadata->orig_broker_id : any);
+}
+
 bool kafka_admin_answers(void *self)
 {
     struct kafka_transport *transport = self;
@@ -55,6 +62,7 @@ bool kafka_admin_answers(void *self)
     if (rd_kafka_metadata(transport->admin, 0, NULL, &metadata, ANSWER_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return false;
     }
+    note_answering(transport, metadata);
     rd_kafka_metadata_destroy(metadata);
     return true;
 }
@@ -76,6 +84,7 @@ static int get_metadata(struct kafka_transport *transport, const char *topic, co
         return kafka_error_set(err, ERR_RETRY, code, NULL, "The brokers did not describe %s",
                                topic != NULL ? topic : "their topics");
     }
+    note_answering(transport, *metadata);
     return 0;
 }
 
@@ -229,14 +238,21 @@ int kafka_admin_describe_topic(struct transport *base, const char *topic, struct
         return -1;
     }
     info->exists = info->partitions > 0;
-    if (info->exists) {
-        struct kafka_request request;
-        const rd_kafka_ConfigResource_t *config = get_config(transport, &request, topic);
-        if (config != NULL) {
-            fill_config(config, info);
-        }
-        kafka_request_end(&request);
+    if (!info->exists) {
+        return 0;
     }
+    struct kafka_topic_id id = {.topic = topic};
+    struct kafka_request request, id_request;
+    bool asked = kafka_topic_id_ask(transport, &id, 1, &id_request); /* on its way while the configuration is */
+    const rd_kafka_ConfigResource_t *config = get_config(transport, &request, topic);
+    if (config != NULL) {
+        fill_config(config, info);
+    }
+    kafka_request_end(&request);
+    if (asked) {
+        kafka_topic_id_answer(&id_request, &id, 1);
+    }
+    memcpy(info->id, id.id, sizeof info->id);
     return 0;
 }
 

@@ -112,6 +112,7 @@ static int open_admin(struct kafka_transport *transport, const struct kafka_conf
 int kafka_open(const struct kafka_config *config, struct transport **opened, struct err *err)
 {
     struct kafka_transport *transport = memory_alloc(sizeof *transport);
+    transport->answering = -1;
     transport->base.class = &kafka_class;
     transport->clock = config->clock != NULL ? *config->clock : CLOCK_SYSTEM;
     transport->client_id = memory_copy_text(config->client_id != NULL ? config->client_id : "tidemill");

@@ -211,6 +211,38 @@ static int place_without_commit(struct session *session, rd_kafka_topic_partitio
     return result;
 }
 
+static struct kafka_topic_id *find_topic(struct kafka_topic_id *ids, size_t count, const struct input *input)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (ids[i].topic == input->topic) { /* both are kafka_name's */
+            return &ids[i];
+        }
+    }
+    return NULL;
+}
+
+/* One request for all topics. Asked for after the committed offsets: a topic that was made anew meanwhile has another
+ * id than they were committed under. */
+static void find_topic_ids(struct session *session)
+{
+    struct kafka_topic_id *ids = memory_alloc(session->input_count * sizeof *ids);
+    size_t count = 0;
+    for (size_t i = 0; i < session->input_count; i++) {
+        if (find_topic(ids, count, session->inputs[i]) == NULL) {
+            ids[count++].topic = session->inputs[i]->topic;
+        }
+    }
+    struct kafka_request request;
+    if (kafka_admin_answers(session->transport) && kafka_topic_id_ask(session->transport, ids, count, &request)) {
+        kafka_topic_id_answer(&request, ids, count);
+    }
+    for (size_t i = 0; i < session->input_count; i++) {
+        struct input *input = session->inputs[i];
+        memcpy(input->topic_id, find_topic(ids, count, input)->id, sizeof input->topic_id);
+    }
+    free(ids);
+}
+
 /* Tells the engine of all inputs: assigned (list given) or revoked. */
 static int tell(struct session *session, const rd_kafka_topic_partition_list_t *list, bool lost, struct err *err)
 {
@@ -224,6 +256,7 @@ static int tell(struct session *session, const rd_kafka_topic_partition_list_t *
             .partition = input->partition,
             .committed = committed ? list->elems[i].offset : OFFSET_NONE,
             .metadata = committed ? metadata_text(&list->elems[i]) : NULL,
+            .topic_id = input->topic_id,
             .input = input,
         };
     }
@@ -273,6 +306,7 @@ static int assign(struct session *session, const rd_kafka_topic_partition_list_t
         result = place_without_commit(session, list, err);
     }
     if (result == 0) {
+        find_topic_ids(session);
         result = tell(session, list, false, err);
     }
     rd_kafka_topic_partition_list_destroy(list);

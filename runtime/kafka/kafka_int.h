@@ -84,7 +84,8 @@ struct kafka_transport {
     int64_t start_timeout_ms; /* how long brokers and coordinators may stay silent at the start */
     rd_kafka_t *admin;        /* reads uncommitted, so that it sees high watermarks */
     struct kafka_client *admin_client;
-    pthread_mutex_t lock; /* of names */
+    _Atomic int32_t answering; /* id of the broker that described topics last; -1: none has */
+    pthread_mutex_t lock;      /* of names */
     struct option_list names;
 };
 
@@ -181,6 +182,19 @@ void kafka_request_begin(struct kafka_request *request, rd_kafka_t *rk, rd_kafka
 int kafka_request_wait(struct kafka_request *request, struct err *err, const char *what, const char *name);
 void kafka_request_end(struct kafka_request *request);
 
+/* ---- kafka_topic_id.c ---- */
+
+struct kafka_topic_id {
+    const char *topic;
+    char id[TOPIC_ID_SIZE]; /* in base64; "": not known, as with librdkafka before 2.3 and brokers before 2.8 */
+};
+
+/* Begins one request for the ids of different topics. False: nobody can be asked, and no answer follows. */
+bool kafka_topic_id_ask(struct kafka_transport *transport, const struct kafka_topic_id *topics, size_t count,
+                        struct kafka_request *request);
+/* Waits for the answer, a bounded time, and ends the request; without an answer the ids stay unknown. */
+void kafka_topic_id_answer(struct kafka_request *request, struct kafka_topic_id *topics, size_t count);
+
 /* ---- kafka_bell.c: sleeping on many queues at once ---- */
 
 struct kafka_bell {
@@ -206,6 +220,7 @@ struct input {
     struct kafka_bell *bell;
     const char *topic;
     int32_t partition;
+    char topic_id[TOPIC_ID_SIZE]; /* when it was assigned; "": not known */
     enum reset_policy reset;
     _Atomic bool ready; /* the queue may hold something */
     bool paused;

@@ -4,6 +4,7 @@
 #include "local/local_commit.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- the app's lock ---- */
@@ -256,14 +257,19 @@ static const struct local_interest *match(const struct local_interest *interests
     return NULL;
 }
 
-static int claim_topic(struct local_db *db, const char *name, const struct local_topic *topic, enum reset_policy reset,
-                       int thread, int threads, struct local_claims *claims, struct err *err)
+/* `like` says what all claims of the topic have in common. */
+static int claim_topic(struct local_db *db, const struct local_topic *topic, const struct local_claim *like, int thread,
+                       int threads, struct local_claims *claims, struct err *err)
 {
     int64_t *ids = memory_alloc((size_t)topic->partitions * sizeof *ids);
     int result = local_topic_partition_ids(db, topic, ids, err);
     for (int32_t i = thread; i < topic->partitions && result == 0; i += threads) {
         claims->list = memory_grow(claims->list, claims->count, &claims->capacity, sizeof *claims->list);
-        claims->list[claims->count++] = (struct local_claim){memory_copy_text(name), i, ids[i], reset};
+        struct local_claim *claim = &claims->list[claims->count++];
+        *claim = *like;
+        claim->topic = memory_copy_text(like->topic);
+        claim->partition = i;
+        claim->partition_id = ids[i];
     }
     free(ids);
     return result;
@@ -275,10 +281,14 @@ int local_group_claims(struct local_db *db, const struct local_interest *interes
     sqlite3_stmt *statement = NULL;
     int row = local_db_first(db, SQL_TOPIC_LIST, NULL, 0, &statement, err);
     while (row == 1) {
-        const char *name = local_db_text(statement, 2);
         struct local_topic topic = {sqlite3_column_int64(statement, 0), (int32_t)sqlite3_column_int64(statement, 1)};
-        const struct local_interest *interest = match(interests, count, name);
-        if (interest != NULL && claim_topic(db, name, &topic, interest->reset, thread, threads, claims, err) != 0) {
+        struct local_claim like = {.topic = (char *)local_db_text(statement, 2)};
+        const struct local_interest *interest = match(interests, count, like.topic);
+        if (interest != NULL) {
+            like.reset = interest->reset;
+            snprintf(like.topic_id, sizeof like.topic_id, "%s", local_db_text(statement, 3));
+        }
+        if (interest != NULL && claim_topic(db, &topic, &like, thread, threads, claims, err) != 0) {
             local_db_done(statement);
             return -1;
         }

@@ -38,6 +38,7 @@ void local_group_interests_free(struct local_interest *list, size_t count);
 /* A partition that a thread should have. */
 struct local_claim {
     char *topic;
+    char topic_id[TOPIC_ID_SIZE];
     int32_t partition;
     int64_t partition_id;
     enum reset_policy reset;

@@ -108,7 +108,8 @@ static struct assigned *describe_inputs(struct input *const *inputs, size_t coun
     struct assigned *list = memory_alloc(count * sizeof *list);
     for (size_t i = 0; i < count; i++) {
         const struct local_cursor *cursor = &inputs[i]->cursor;
-        list[i] = (struct assigned){cursor->topic, cursor->partition, OFFSET_NONE, NULL, inputs[i]};
+        list[i] = (struct assigned){
+            .topic = cursor->topic, .partition = cursor->partition, .committed = OFFSET_NONE, .input = inputs[i]};
     }
     return list;
 }
@@ -221,7 +222,7 @@ static struct input *make_input(struct session *session, const struct local_clai
         free(metadata);
         return NULL;
     }
-    *assigned = (struct assigned){input->cursor.topic, claim->partition, committed, metadata, input};
+    *assigned = (struct assigned){input->cursor.topic, claim->partition, committed, metadata, claim->topic_id, input};
     return input;
 }
 

@@ -40,7 +40,7 @@
     X(RECOVERED, "UPDATE meta SET value = value + 1 WHERE name = 'recoveries'")                                        \
     X(TOPIC_FIND, "SELECT id, partitions, uuid, compacted, retention_ms, retention_bytes, delete_retention_ms"         \
                   " FROM topics WHERE name = ?1")                                                                      \
-    X(TOPIC_LIST, "SELECT id, partitions, name FROM topics ORDER BY name")                                             \
+    X(TOPIC_LIST, "SELECT id, partitions, name, uuid FROM topics ORDER BY name")                                       \
     X(TOPIC_INSERT, "INSERT INTO topics(name, uuid, partitions, compacted, retention_ms, retention_bytes,"             \
                     " delete_retention_ms, created_ms)"                                                                \
                     " VALUES(?1, lower(hex(randomblob(16))), 0, ?2, ?3, ?4, ?5, ?6)")                                  \

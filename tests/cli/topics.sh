@@ -40,6 +40,33 @@ test_json() {
     same "$(tm topics describe t --json)" "$(tm topics --json)"
 }
 
+# The positions of groups go with a topic, so a new one is read from its start; an app with state says what happened.
+test_a_topic_that_is_made_again() {
+    cat > relay.lua <<'END_SCRIPT'
+local tm = require "tidemill"
+tm.app("relay"):stream("t"):to("relayed")
+END_SCRIPT
+    cat > count.lua <<'END_SCRIPT'
+local tm = require "tidemill"
+tm.app("count"):stream("t"):group_by_key():count { store = "counts" }:to("counted")
+END_SCRIPT
+    tm topics create t --partitions 1
+    seq 5 | sed 's/.*/{"n":&}/' | tm produce t --key n
+    status 0 tm run relay.lua --until-end
+    status 0 tm run count.lua --until-end
+    tm topics delete t
+    tm topics create t --partitions 1
+    seq 8 | sed 's/.*/{"n":&}/' | tm produce t --key n
+    status 0 tm run relay.lua --until-end
+    same 13 "$(tm consume relayed | wc -l)"
+    status 3 tm run count.lua --until-end
+    says "The topic t was deleted and made again"
+    says "tidemill reset --app count --to-earliest --execute"
+    status 0 tm reset --app count --to-earliest --execute
+    status 0 tm run count.lua --until-end
+    same 13 "$(tm consume counted | wc -l)"
+}
+
 test_bad_names() {
     status 3 tm topics create 'a b'
     says "can't be the name of a topic"

@@ -153,8 +153,9 @@ static inline void scene_settle(void)
     ck_abort_msg("the thread never came to rest");
 }
 
-/* Another member takes the partitions of the topic from the thread and leaves at once, so that they come back. */
-static inline void scene_take_away(const char *topic)
+/* Another member takes the partitions of the topic from the thread and leaves at once, so that they come back with the
+ * next step. */
+static inline void scene_lend(const char *topic)
 {
     struct subscription subscription = {topic, RESET_EARLIEST};
     struct session_config config = {.app = "app",
@@ -169,6 +170,11 @@ static inline void scene_take_away(const char *topic)
     scene_step();
     ck_assert_int_eq(scene.original->poll(other, 0, &scene.err), 0);
     scene.original->session_close(other);
+}
+
+static inline void scene_take_away(const char *topic)
+{
+    scene_lend(topic);
     scene_step();
 }
 

@@ -158,10 +158,12 @@ START_TEST(a_topic_that_begins_later_than_the_files_stand_is_loaded_again)
 }
 END_TEST
 
+static const char *seen_id;
+
 static int describe_with_id(struct transport *transport, const char *topic, struct topic_info *info, struct err *err)
 {
     int result = scene.original->describe_topic(transport, topic, info, err);
-    snprintf(info->id, sizeof(info->id), "another");
+    snprintf(info->id, sizeof(info->id), "%s", seen_id);
     return result;
 }
 
@@ -172,10 +174,34 @@ START_TEST(a_topic_with_another_id_is_loaded_again)
     scene_open_thread();
     scene_settle();
     scene.class.describe_topic = describe_with_id;
+    seen_id = "another";
     reopen();
     ck_assert_int_eq(applied, 30);
     reopen();
     ck_assert_int_eq(applied, 0);
+    scene_close();
+}
+END_TEST
+
+START_TEST(an_id_that_is_not_known_is_no_other_and_is_kept)
+{
+    prepare();
+    send_rows(30);
+    scene.class.describe_topic = describe_with_id;
+    seen_id = "";
+    scene_open_thread();
+    scene_settle();
+    seen_id = "first";
+    send_rows(30);
+    reopen();
+    ck_assert_int_eq(applied, 30);
+    seen_id = "";
+    send_rows(30);
+    reopen();
+    ck_assert_int_eq(applied, 30);
+    seen_id = "second";
+    reopen();
+    ck_assert_int_eq(applied, 90);
     scene_close();
 }
 END_TEST
@@ -266,4 +292,5 @@ END_TEST
 UNIT_MAIN("globals", all_partitions_are_loaded_before_anything_is_processed, news_are_followed_and_deletions_too,
           a_restart_goes_on_from_the_local_files, without_files_everything_is_loaded_again,
           a_topic_that_begins_later_than_the_files_stand_is_loaded_again, a_topic_with_another_id_is_loaded_again,
-          brokers_that_are_away_are_tried_again, a_full_disk_is_waited_for, a_record_that_fails_ends_the_thread)
+          an_id_that_is_not_known_is_no_other_and_is_kept, brokers_that_are_away_are_tried_again,
+          a_full_disk_is_waited_for, a_record_that_fails_ends_the_thread)

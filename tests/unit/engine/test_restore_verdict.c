@@ -213,6 +213,19 @@ START_TEST(expired_offsets_are_refused_while_state_exists)
 }
 END_TEST
 
+START_TEST(expired_offsets_of_a_topic_made_again_are_refused_by_that_name)
+{
+    struct scene scene;
+    set_up(&scene);
+    scene.facts.recreated = "in";
+    ck_assert_int_eq(judge(&scene), VERDICT_REUSE); /* the positions of the group say whether it goes on */
+    scene.committed.offset = OFFSET_NONE;
+    assert_refused(&scene, "The topic in was deleted and made again");
+    scene.facts.recreated = "another";
+    assert_refused(&scene, "no committed offset");
+}
+END_TEST
+
 START_TEST(a_half_restored_store_goes_on)
 {
     struct scene scene;
@@ -229,4 +242,4 @@ UNIT_MAIN("restore_verdict", no_file_is_rebuilt, equal_offsets_are_reused_withou
           a_store_that_knows_a_later_commit_than_the_group_resumes, an_offset_outside_the_changelog_is_rebuilt,
           a_store_older_than_half_the_tombstones_is_rebuilt, a_changelog_gone_or_made_again_is_refused,
           a_changed_partition_count_is_refused, expired_offsets_are_refused_while_state_exists,
-          a_half_restored_store_goes_on)
+          expired_offsets_of_a_topic_made_again_are_refused_by_that_name, a_half_restored_store_goes_on)
