@@ -104,12 +104,12 @@ static void write_result(struct tests *tests, const char *file, const char *name
 {
     struct json_writer writer = json_writer(&tests->out);
     json_begin_object(&writer);
+    json_name(&writer, slice_text("name"));
+    json_text(&writer, name);
     json_name(&writer, slice_text("file"));
     json_text(&writer, file);
-    json_name(&writer, slice_text("test"));
-    json_text(&writer, name);
-    json_name(&writer, slice_text("passed"));
-    json_bool(&writer, message == NULL);
+    json_name(&writer, slice_text("status"));
+    json_text(&writer, message == NULL ? "passed" : "failed");
     json_name(&writer, slice_text("message"));
     json_text(&writer, message);
     json_name(&writer, slice_text("seconds"));
@@ -294,7 +294,7 @@ static const struct option options[] = {
     {.name = "seed", .type = OPTION_INTEGER, .offset = offsetof(struct test_options, seed), .default_text = "1",
      .text = "Seed of what t.for_all makes by chance."},
     {.name = "json", .type = OPTION_FLAG, .offset = offsetof(struct test_options, json),
-     .text = "Prints a JSON object per test."},
+     .text = "Prints a JSON object per test: name, file, status (passed or failed), message, seconds."},
 };
 /* clang-format on */
 

@@ -282,7 +282,12 @@ END
     says "FAILED  adds two"
     says "1 passed, 1 failed in 2 files"
     status 1 tm test a --json
-    same 2 "$(echo "$out" | python3 -c 'import json, sys; print(sum(1 for l in sys.stdin if json.loads(l)["test"]))')"
+    same "adds one a/b/good_test.lua passed None
+adds two a/b/test.lua failed $(tm test a --only two | sed -n 's/^      //p' | head -n 1)" \
+        "$(echo "$out" | python3 -c 'import json, sys
+for line in sys.stdin:
+    test = json.loads(line)
+    print(test["name"], test["file"], test["status"], str(test["message"]).split("\n")[0])')"
     status 0 tm test a --only "adds one"
     status 0 tm test a --only "adds one" --coverage
     says "100.0 %  a/b/../p.lua: "
