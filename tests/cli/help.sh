@@ -2,13 +2,11 @@
 # Help, usage errors, and what is printed from the tables.
 source "$(dirname "$0")/lib.sh"
 
-commands="run check graph test produce consume topics lag reset connect docs completion version"
+commands="run dev check graph test produce consume topics lag state top reset connect docs completion version"
 
 test_every_command_has_help_with_an_example() {
     status 0 tm help
-    for command in $commands; do
-        says "  $command "
-    done
+    same "$commands" "$(echo "$out" | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' | tr '\n' ' ' | sed 's/ $//')"
     for command in $commands; do
         status 0 tm "$command" --help
         says "Usage: tidemill $command"
