@@ -233,7 +233,8 @@ static void find_topic_ids(struct session *session)
         }
     }
     struct kafka_request request;
-    if (kafka_admin_answers(session->transport) && kafka_topic_id_ask(session->transport, ids, count, &request)) {
+    if (kafka_topic_id_offered() && kafka_admin_answers(session->transport) &&
+        kafka_topic_id_ask(session->transport, ids, count, &request)) {
         kafka_topic_id_answer(&request, ids, count);
     }
     for (size_t i = 0; i < session->input_count; i++) {

@@ -189,6 +189,7 @@ struct kafka_topic_id {
     char id[TOPIC_ID_SIZE]; /* in base64; "": not known, as with librdkafka before 2.3 and brokers before 2.8 */
 };
 
+bool kafka_topic_id_offered(void); /* by the library that the program runs with */
 /* Begins one request for the ids of different topics. False: nobody can be asked, and no answer follows. */
 bool kafka_topic_id_ask(struct kafka_transport *transport, const struct kafka_topic_id *topics, size_t count,
                         struct kafka_request *request);

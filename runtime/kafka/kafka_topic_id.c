@@ -52,11 +52,16 @@ static void find_calls(void)
     }
 }
 
+bool kafka_topic_id_offered(void)
+{
+    pthread_once(&library_once, find_calls);
+    return library_knows;
+}
+
 bool kafka_topic_id_ask(struct kafka_transport *transport, const struct kafka_topic_id *topics, size_t count,
                         struct kafka_request *request)
 {
-    pthread_once(&library_once, find_calls);
-    if (!library_knows || count == 0) {
+    if (!kafka_topic_id_offered() || count == 0) {
         return false;
     }
     const char **names = memory_alloc(count * sizeof *names);
