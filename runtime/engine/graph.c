@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOPIC_NAME_MAX 249 /* Kafka's limit */
-
 struct graph *graph_new(const char *app)
 {
     struct graph *graph = memory_alloc(sizeof *graph);
@@ -154,21 +152,21 @@ static int check_pattern(const struct node *node, const char *pattern, struct er
 }
 
 /* What Kafka allows; the embedded log takes the same, so that a pipeline can move. */
-static bool valid_name(const char *name)
+bool graph_name_valid(const char *name)
 {
     size_t length = strlen(name);
     size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
-    return length > 0 && length <= TOPIC_NAME_MAX && good == length && strcmp(name, ".") != 0 &&
+    return length > 0 && length <= GRAPH_NAME_MAX && good == length && strcmp(name, ".") != 0 &&
            strcmp(name, "..") != 0;
 }
 
 static int check_name(const struct node *node, const char *what, const char *name, struct err *err)
 {
-    if (!valid_name(name)) {
+    if (!graph_name_valid(name)) {
         return err_set(err, ERR_FATAL, ERR_TOPOLOGY,
                        "\"%.300s\" at %s can't be the name of a %s: 1 to %d letters, digits, points, underscores and "
                        "hyphens are allowed.",
-                       name, graph_place(node), what, TOPIC_NAME_MAX);
+                       name, graph_place(node), what, GRAPH_NAME_MAX);
     }
     return 0;
 }

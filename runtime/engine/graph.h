@@ -8,6 +8,8 @@
 
 #include "engine/op.h"
 
+#define GRAPH_NAME_MAX 249 /* Kafka's limit for the name of a topic */
+
 struct graph;
 
 enum node_role { NODE_OPERATOR, NODE_SOURCE, NODE_SINK };
@@ -96,6 +98,10 @@ void graph_put_between(struct node *sink, struct node *writer, struct node *read
  * end in one sub-topology. Refuses two things that give one internal name, a topic with two reset policies, and a
  * cycle through internal topics; a user's own loop (`to(x)` and `stream(x)`) is legal. */
 int graph_finish(struct graph *graph, struct err *err);
+
+/* Whether it can name a topic, a store, an app or an instance: 1 to GRAPH_NAME_MAX letters, digits, points, underscores
+ * and hyphens, but neither "." nor "..". So it is also one component of a path. */
+bool graph_name_valid(const char *name);
 
 int graph_node_count(const struct graph *graph);
 struct node *graph_node(const struct graph *graph, int id);

@@ -13,6 +13,7 @@
 
 #include "base/directory.h"
 #include "base/memory.h"
+#include "engine/graph.h"
 
 #define SLOTS 1000
 #define ID_BYTES 16
@@ -118,6 +119,12 @@ static int take_slot(const char *state_directory, const char *app, const char *n
 
 int slot_open(const char *state_directory, const char *app, const char *name, struct slot **result, struct err *err)
 {
+    if (name && !graph_name_valid(name)) { /* it could lead into the state of another app */
+        return err_set(err, ERR_FATAL, ERR_CONFIG,
+                       "\"%.300s\" can't be the name of an instance of %s: --instance takes 1 to %d letters, digits, "
+                       "points, underscores and hyphens.",
+                       name, app, GRAPH_NAME_MAX);
+    }
     struct slot *slot = memory_alloc(sizeof(*slot));
     if (take_slot(state_directory, app, name, slot, err) < 0) {
         free(slot);

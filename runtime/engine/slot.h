@@ -11,8 +11,8 @@
 
 struct slot;
 
-/* `name` NULL: the first free one of "0", "1", ...; else that one, refused when it is taken. Makes missing directories.
- */
+/* `name` NULL: the first free one of "0", "1", ...; else that one, refused when it is taken, and when it is no valid
+ * name (graph.h): as a path it could lead out of the app's directory. Makes missing directories. */
 int slot_open(const char *state_directory, const char *app, const char *name, struct slot **slot, struct err *err);
 void slot_close(struct slot *slot);
 const char *slot_directory(const struct slot *slot);

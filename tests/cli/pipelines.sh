@@ -114,6 +114,19 @@ test_an_instance_is_pinned() {
     [ -e elsewhere/pass/0/instance ]
 }
 
+test_an_instance_is_no_path() {
+    pass_script
+    tm run pass.lua --until-end --log-level warn
+    find tidemill-data/state | sort > before
+    sed 's/tm.app.*/tm.app "other"/' pass.lua > other.lua
+    for name in ../pass/0 ../pass . .. a/b/c /tmp ""; do
+        status 3 tm run other.lua --until-end --log-level warn --instance "$name"
+        says "\"$name\" can't be the name of an instance of other"
+        find tidemill-data/state | sort | cmp before -
+    done
+    status 0 tm run other.lua --until-end --log-level warn --instance a-b_c.1
+}
+
 test_options_are_stronger_than_the_script() {
     cat > p.lua <<'END'
 local tm = require "tidemill"

@@ -55,6 +55,21 @@ START_TEST(a_named_slot_that_is_taken_is_refused_by_name)
 }
 END_TEST
 
+START_TEST(a_name_that_is_a_path_is_refused)
+{
+    in_directory();
+    static const char *const names[] = {"", ".", "..", "../shop/0", "a/b", "/tmp", "a b"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct err err = {0};
+        struct slot *slot;
+        ck_assert_int_eq(slot_open(directory, "app", names[i], &slot, &err), -1);
+        ck_assert_int_eq(err.code, ERR_CONFIG);
+        ck_assert_ptr_nonnull(strstr(err.text, "--instance"));
+    }
+    ck_assert_int_eq(rmdir(directory), 0); /* nothing was made */
+}
+END_TEST
+
 START_TEST(the_lock_dies_with_the_process)
 {
     in_directory();
@@ -92,4 +107,4 @@ START_TEST(a_damaged_instance_file_is_replaced)
 END_TEST
 
 UNIT_MAIN("slot", two_processes_get_two_slots_and_a_restart_its_own, a_named_slot_that_is_taken_is_refused_by_name,
-          the_lock_dies_with_the_process, a_damaged_instance_file_is_replaced)
+          a_name_that_is_a_path_is_refused, the_lock_dies_with_the_process, a_damaged_instance_file_is_replaced)
