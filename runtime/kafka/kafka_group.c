@@ -341,23 +341,31 @@ static void decline(struct session *session, rd_kafka_t *rk)
     drop_inputs(session);
 }
 
+/* A process that is leaving may be given partitions, too, when the group was about to share them out anew. */
+static void take_assignment(struct session *session, rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *partitions)
+{
+    struct err err;
+    if (session->closing) {
+        decline(session, rk);
+        return;
+    }
+    log_event(LOG_INFO, "Partitions were assigned.", log_text("client", session->consumer_client.name),
+              log_number("count", partitions->cnt));
+    if (assign(session, partitions, &err) != 0) {
+        keep_failure(session, &err);
+        decline(session, rk);
+    }
+}
+
 void kafka_group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,
                            void *opaque)
 {
     struct session *session = ((struct kafka_client *)opaque)->session;
-    struct err err;
-    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !session->closing) {
-        log_event(LOG_INFO, "Partitions were assigned.", log_text("client", session->consumer_client.name),
-                  log_number("count", partitions->cnt));
-        if (assign(session, partitions, &err) != 0) {
-            keep_failure(session, &err);
-            decline(session, rk);
-        }
-        return;
-    }
-    if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        take_assignment(session, rk, partitions);
+    } else {
         log_event(LOG_INFO, "Partitions were revoked.", log_text("client", session->consumer_client.name),
                   log_number("count", partitions->cnt));
+        revoke(session);
     }
-    revoke(session);
 }
