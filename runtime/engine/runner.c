@@ -29,7 +29,8 @@ struct lane {
     struct stream_thread *thread; /* changed by the lane's own thread, under the lock; NULL: not open */
     bool ended;
     bool joined;
-    bool at_end; /* idle, and all ends of version `ends_seen` are reached */
+    bool at_end;  /* idle, and all ends of version `ends_seen` are reached */
+    bool settled; /* its stores, too */
     uint64_t ends_seen;
     int result;
     struct err err;
@@ -68,6 +69,7 @@ struct runner {
     struct ends inputs;    /* of the topics that others write; constant once the threads run */
     struct ends internal;  /* of the topics that the app writes and reads itself; under the lock */
     uint64_t ends_version; /* moves with `internal` */
+    uint32_t settling;     /* ck_pr; all ends were reached: stores settle before the end */
 };
 
 /* ---- the thread of a lane ---- */
@@ -150,6 +152,7 @@ static bool is_at_end(struct stream_thread *thread, const struct runner *runner)
 static void publish(struct lane *lane)
 {
     struct runner *runner = lane->runner;
+    bool settled = ck_pr_load_32(&runner->settling) && stream_thread_settle(lane->thread);
     pthread_mutex_lock(&runner->lock);
     lane->worker_count = 0;
     for (int i = 0; i < stream_thread_worker_count(lane->thread); i++) {
@@ -160,6 +163,7 @@ static void publish(struct lane *lane)
     lane->joined = stream_thread_joined(lane->thread);
     if (runner->config.until_end) {
         lane->at_end = is_at_end(lane->thread, runner);
+        lane->settled = settled;
         lane->ends_seen = runner->ends_version;
         pthread_cond_broadcast(&runner->changed);
     }
@@ -443,8 +447,10 @@ static bool all_ended(const struct runner *runner, int *result, struct err *err)
 static bool all_at_end(const struct runner *runner)
 {
     bool at_end = runner->config.until_end;
+    bool settling = ck_pr_load_32(&runner->settling);
     for (int i = 0; i < runner->lane_count; i++) {
-        at_end &= runner->lanes[i].at_end && runner->lanes[i].ends_seen == runner->ends_version;
+        const struct lane *lane = &runner->lanes[i];
+        at_end &= lane->at_end && lane->ends_seen == runner->ends_version && (lane->settled || !settling);
     }
     return at_end;
 }
@@ -458,7 +464,7 @@ static uint64_t ends_version(struct runner *runner)
 }
 
 /* --until-end: once every thread has reached the ends, what they wrote for each other meanwhile sets new ends; when
- * there is nothing new the work is done. */
+ * there is nothing new the work is done, but for bringing the stores where others read them. */
 static int stop_at_end(struct runner *runner, struct err *err)
 {
     uint64_t before = ends_version(runner);
@@ -467,9 +473,13 @@ static int stop_at_end(struct runner *runner, struct err *err)
         clock_sleep_ms(again ? CHECK_MS : 0);
         return again ? 0 : -1;
     }
-    if (ends_version(runner) == before) {
+    if (ends_version(runner) != before) {
+        return 0;
+    }
+    if (ck_pr_load_32(&runner->settling)) {
         runner_stop(runner);
     }
+    ck_pr_store_32(&runner->settling, 1);
     return 0;
 }
 

@@ -147,8 +147,11 @@ struct store_driver {
     int (*restore)(struct store *store, const struct store_entry *entries, size_t count, struct err *err);
 
     /* For a set that may not commit for a while: gives memory back that others need more, takes up what its merge has
-     * done. To be called a few times a second. */
+     * done, and begins one in a pause. To be called a few times a second. */
     void (*tidy)(struct store_set *set);
+    /* For a set that is at the end of its work: brings what is committed, in the background, where other programs read
+     * it. True: there is nothing left to do, or it can't be done; false: to be asked again. */
+    bool (*settle)(struct store_set *set);
 
     int64_t (*bytes)(const struct store_set *set);   /* memory and files, about */
     int64_t (*entries)(const struct store_set *set); /* live entries in memory, about */

@@ -699,6 +699,18 @@ bool stream_thread_waits(struct stream_thread *thread)
     return all_committed(thread) && all_drained(thread, true);
 }
 
+bool stream_thread_settle(struct stream_thread *thread)
+{
+    bool settled = thread->globals == NULL || thread->config.stores->settle(globals_stores(thread->globals));
+    for (size_t i = 0; i < thread->worker_count; i++) {
+        struct worker *worker = thread->workers[i];
+        if (worker_state(worker) == WORKER_RUNNING && worker_stores(worker)) {
+            settled &= thread->config.stores->settle(worker_stores(worker));
+        }
+    }
+    return settled;
+}
+
 void stream_thread_wake(struct stream_thread *thread)
 {
     wake(thread);

@@ -63,5 +63,7 @@ struct worker *stream_thread_worker(struct stream_thread *thread, int index);
 struct store_set *stream_thread_globals(const struct stream_thread *thread);
 /* Whether the thread is idle and its workers have committed everything before these offsets. */
 bool stream_thread_reached(struct stream_thread *thread, const struct position *ends, size_t count);
+/* At the end of all work: stores settle (engine/store.h) meanwhile; false: to be asked again. */
+bool stream_thread_settle(struct stream_thread *thread);
 
 #endif

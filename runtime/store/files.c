@@ -210,6 +210,9 @@ static void forget(struct store_set *set)
     set->seq = 0;
     set->phase = PHASE_IDLE;
     set->checkpointing = false;
+    set->rest_merge_ns = 0;
+    set->latest_merge_ns = 0;
+    set->pause_ns = 0;
 }
 
 static int try_open(struct store_set *set, const struct store_spec *specs, struct err *err)

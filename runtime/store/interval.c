@@ -18,6 +18,13 @@
 #define EVICT_TURNS 1024
 #define RETRY_NS INT64_C(1000000000)
 
+/* What is not enough for a merge is merged in a pause, so that others find it among the rows; and without one some
+ * time.
+ */
+#define PAUSE_NS INT64_C(1000000000)         /* without a commit: the worker rests */
+#define REST_MERGE_NS INT64_C(10000000000)   /* after the last merge, so that rare commits are not a merge each */
+#define LATEST_MERGE_NS INT64_C(60000000000) /* after the last merge, also of a worker that does not rest */
+
 /* Changes. */
 
 static int visit_table(struct store *store, const struct table *table,
@@ -109,6 +116,9 @@ static void note_appended(struct store_set *set)
 
 static void ask_for_merge(struct store_set *set)
 {
+    int64_t now = clock_monotonic_ns(&CLOCK_SYSTEM);
+    set->rest_merge_ns = now + REST_MERGE_NS;
+    set->latest_merge_ns = now + LATEST_MERGE_NS;
     set->phase = PHASE_RUNNING;
     set->checkpointing = false;
     merge_request(set->merge, set->merging_through, budget_merge_batch(set));
@@ -325,6 +335,29 @@ int interval_commit(struct store_set *set, const struct store_meta *meta, struct
     return 0;
 }
 
+static bool merge_is_due(struct store_set *set)
+{
+    int64_t now = clock_monotonic_ns(&CLOCK_SYSTEM);
+    if (set->pause_seq != set->seq || set->pause_ns == 0) {
+        set->pause_seq = set->seq;
+        set->pause_ns = now;
+        set->latest_merge_ns = set->latest_merge_ns != 0 ? set->latest_merge_ns : now + LATEST_MERGE_NS;
+    }
+    return now >= set->latest_merge_ns || (now - set->pause_ns >= PAUSE_NS && now >= set->rest_merge_ns);
+}
+
+static void merge_at_rest(struct store_set *set)
+{
+    if (!merge_is_due(set) || set->append.state != APPEND_DONE || set->damage != NULL) {
+        return;
+    }
+    if (set->phase == PHASE_IDLE && set->unmerged_count > 0) {
+        begin_merge(set);
+    } else if (set->phase == PHASE_FAILED) {
+        ask_for_merge(set);
+    }
+}
+
 void interval_tidy(struct store_set *set)
 {
     struct err err;
@@ -338,8 +371,27 @@ void interval_tidy(struct store_set *set)
         append_trim(&set->append, 0);
         arena_trim(&set->usage.before, 0);
     }
+    merge_at_rest(set);
     budget_count(set);
     store_evict(set, EVICT_TURNS);
+}
+
+bool interval_settle(struct store_set *set)
+{
+    interval_tidy(set);
+    if (set->directory == NULL || set->damage != NULL || set->phase == PHASE_FAILED ||
+        set->append.state == APPEND_FAILED) {
+        return true;
+    }
+    if (set->phase == PHASE_RUNNING || set->append.state == APPEND_RUNNING) {
+        return false;
+    }
+    if (set->unmerged_count == 0) {
+        return true;
+    }
+    retire(set, SIZE_MAX);
+    begin_merge(set);
+    return false;
 }
 
 int interval_rollback(struct store_set *set, struct err *err)

@@ -12,6 +12,7 @@ int interval_changes(struct store_set *set,
                      void *self, struct err *err);
 int interval_commit(struct store_set *set, const struct store_meta *meta, struct err *err);
 void interval_tidy(struct store_set *set);
+bool interval_settle(struct store_set *set);
 int interval_rollback(struct store_set *set, struct err *err);
 /* Before closing: waits for the last commit, if another thread writes it. */
 void interval_end(struct store_set *set);

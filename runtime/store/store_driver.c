@@ -29,6 +29,7 @@ const struct store_driver sqlite_store_driver = {
     .rollback = interval_rollback,
     .restore = store_restore,
     .tidy = interval_tidy,
+    .settle = interval_settle,
     .bytes = set_bytes,
     .entries = set_entries,
     .name = name,

@@ -85,9 +85,13 @@ struct store_set {
     int64_t merging_through;
     enum merge_phase phase;
     struct merge *merge;
-    bool checkpointing;     /* what runs only moves the WALs into the files */
-    int64_t merge_retry_ns; /* after a failure: not before this time */
-    char *damage;           /* why the files are to be quarantined at close, or NULL */
+    bool checkpointing;      /* what runs only moves the WALs into the files */
+    int64_t merge_retry_ns;  /* after a failure: not before this time */
+    int64_t rest_merge_ns;   /* a worker that rests does not merge before this time */
+    int64_t latest_merge_ns; /* one that does not rest merges at this time; 0: not known yet */
+    int64_t pause_seq;       /* of the last commit that was seen */
+    int64_t pause_ns;        /* since when there was none after it; 0: not known yet */
+    char *damage;            /* why the files are to be quarantined at close, or NULL */
 
     struct arena meta_arena; /* of the meta given out by open */
     struct bytes meta;       /* as it was found there */

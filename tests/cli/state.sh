@@ -98,6 +98,31 @@ test_top_shows_the_workers() {
     status 4 tm top --http "$port" --once
 }
 
+# The command that docs/operations.md shows, in the directory of each worker of the app.
+with_sqlite() { # number and name of the store
+    local command directory
+    command=$(sed -n "s/^ *\(sqlite3 -readonly rows.db .*\) LIMIT 10\"$/\1\"/p" "$top/docs/operations.md")
+    [ -n "$command" ] || { echo "no command in docs/operations.md"; return 1; }
+    for directory in tidemill-data/state/shop/0/*_?; do
+        (cd "$directory" && eval "${command//1_totals/$1}")
+    done
+}
+
+test_sqlite_reads_the_rows_after_a_clean_end_and_in_a_pause() {
+    command -v sqlite3 > /dev/null || skip "sqlite3 is missing"
+    make_state
+    same "k0|{\"n\":70} k1|{\"n\":75} k2|{\"n\":80} k3|{\"n\":54} k4|{\"n\":58} k5|{\"n\":62} k6|{\"n\":66}" \
+        "$(echo $(with_sqlite 3_sums | sort))"
+    same 7 "$(with_sqlite 1_counts | wc -l)"
+    same 11 "$(with_sqlite 2_windowed | wc -l)"
+    start_app
+    tm produce orders orders.jsonl --key id --timestamp ts
+    await sh -c '[ "$("$1" state get sums k3)" = "k3	{\"n\":108}" ]' - "$PROGRAM"
+    await eval 'with_sqlite 3_sums | contains "k3|{\"n\":108}"'
+    stop_app
+    with_sqlite 3_sums | contains 'k3|{"n":108}'
+}
+
 test_a_backup_of_a_running_app_goes_on_exactly_once() {
     make_state
     start_app

@@ -335,7 +335,9 @@ static void do_step(struct model *model)
 {
     int key = (int)draw(model, KEYS);
     unsigned what = draw(model, 1000);
-    if (what < 350) {
+    if (what < 10) {
+        driver->settle(model->fixture.set); /* merges what is committed, whatever is not */
+    } else if (what < 350) {
         do_get(model, key);
     } else if (what < 750) {
         do_put(model, key, what < 450, what % 10 == 0);
