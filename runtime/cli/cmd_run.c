@@ -37,6 +37,7 @@ struct run {
     struct http *http;
     struct progress progress;
     bool stopping;
+    bool may_be_cut; /* it was said that another signal ends at once */
 };
 
 /* ---- while it runs ---- */
@@ -61,9 +62,14 @@ static void look_around(struct run *run)
 {
     if (signals_received() && !run->stopping) {
         run->stopping = true;
-        log_event(LOG_INFO, "Stopping: what was read is processed and committed; a second signal ends at once.",
+        log_event(LOG_INFO, "Stopping: what was read is processed and committed.",
                   log_text("app", run->pipeline.settings->id));
         runner_stop(run->runner);
+    }
+    if (signals_next_ends() && !run->may_be_cut) {
+        run->may_be_cut = true;
+        log_event(LOG_INFO, "Still stopping: another signal ends at once, and loses nothing that was committed.",
+                  log_text("app", run->pipeline.settings->id));
     }
     if (progress_due(&run->progress)) {
         show_progress(run);
@@ -229,8 +235,8 @@ const struct command cmd_run = {
     .usage = "PIPELINE.lua [options]",
     .text = "Runs a pipeline, on Kafka or on the embedded log, until it is told to stop.",
     .details = "The first SIGTERM or SIGINT processes what was read, commits and ends with status 0; a second one ends "
-               "at once, which loses nothing that was committed. With --brokers the data directory holds the state "
-               "only.",
+               "at once, which loses nothing that was committed. Signals within 200 ms of the first count as one. With "
+               "--brokers the data directory holds the state only.",
     .example = "tidemill run pipeline.lua --until-end\n"
                "tidemill run pipeline.lua --brokers kafka:9092 --http 8080 --set commit_ms=500",
     .options = &table,

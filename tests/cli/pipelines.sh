@@ -69,7 +69,8 @@ END
     local pid=$! got=0
     await grep -q "worker runs" log
     kill -TERM $pid
-    await grep -q "Stopping" log
+    await grep -q "Stopping: what was read" log
+    await grep -q "Still stopping: another signal ends at once" log
     kill -TERM $pid
     wait $pid || got=$?
     same 143 $got
