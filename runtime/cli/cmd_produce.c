@@ -59,6 +59,7 @@ struct loader {
     int64_t open_line;     /* lines taken */
     int64_t line_before;   /* lines taken before the current one */
     int64_t rejected;
+    bool broken; /* the file can't be read on */
 };
 
 /* ---- commits ---- */
@@ -203,6 +204,7 @@ static int await_line(struct loader *loader, struct err *err)
     enum input_wait found = INPUT_PART;
     while (loader->open > 0 && found != INPUT_LINE) {
         if (input_wait(loader->lines, IDLE_MS, &found, err) != 0) {
+            loader->broken = true;
             return -1;
         }
         bool due = found == INPUT_NOTHING || (found == INPUT_PART && commit_is_due(loader));
@@ -231,6 +233,7 @@ static int next_line(struct loader *loader, struct slice *line, struct err *err)
             }
         }
     } while (more == 1 && format != PRODUCE_VALUE && is_blank(*line));
+    loader->broken = more < 0;
     bool carries_return = format == PRODUCE_VALUE || format == PRODUCE_KEY_VALUE;
     if (more == 1 && !carries_return && line->size > 0 && line->data[line->size - 1] == '\r') {
         line->size--;
@@ -247,8 +250,10 @@ static int begin_lines(struct loader *loader, struct slice *line, int *more, str
     }
     if (*more == 1 && loader->rules.format == PRODUCE_CSV) {
         if (csv_header(&loader->csv, *line, err) != 0) {
-            return err_wrap(err, "reading the header, line %lld of %s", (long long)input_number(loader->lines),
-                            input_name(loader->lines));
+            return err_set(err, ERR_FATAL, ERR_FAILED,
+                           "The header of %s can't be taken: %s. Nothing was produced; correct its first line and "
+                           "produce the file again.",
+                           input_name(loader->lines), err->text);
         }
         *more = next_line(loader, line, err);
     }
@@ -266,7 +271,7 @@ static int begin_lines(struct loader *loader, struct slice *line, int *more, str
     return *more < 0 ? -1 : 0;
 }
 
-static int load(struct loader *loader, struct err *err)
+static int load_lines(struct loader *loader, struct err *err)
 {
     struct slice line;
     int more;
@@ -283,14 +288,37 @@ static int load(struct loader *loader, struct err *err)
         more = next_line(loader, &line, err);
     }
     if (more < 0) {
-        struct err committing;
-        if (commit(loader, &committing) != 0) {
-            *err = committing;
-        }
         return -1;
     }
     loader->open_line = input_number(loader->lines);
     return commit(loader, err);
+}
+
+/* A file that can't be read on: what came before is kept, and `err` says where to go on. */
+static int end_broken(struct loader *loader, struct err *err)
+{
+    struct err committing;
+    char done[PRINT_NUMBER_SIZE];
+    if (commit(loader, &committing) != 0) {
+        *err = committing;
+        return -1;
+    }
+    enum err_code code = err->code == ERR_RECORD ? ERR_FAILED : err->code;
+    if (loader->options->resume) {
+        return err_set(err, ERR_FATAL, code,
+                       "%s The %s records before it are in %s; with a file that is whole the same command goes on "
+                       "after line %lld.",
+                       err->text, print_number(loader->produced, done), loader->topic, (long long)loader->open_line);
+    }
+    return err_set(err, ERR_FATAL, code,
+                   "%s The %s records before it are in %s; from a file that is whole produce what follows line %lld.",
+                   err->text, print_number(loader->produced, done), loader->topic, (long long)loader->open_line);
+}
+
+static int load(struct loader *loader, struct err *err)
+{
+    int result = load_lines(loader, err);
+    return result != 0 && loader->broken ? end_broken(loader, err) : result;
 }
 
 /* ---- around it ---- */

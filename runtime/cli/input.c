@@ -134,8 +134,8 @@ static int recognize(struct lines *lines, struct err *err)
 
 static int bad_gzip(struct lines *lines, const char *reason, struct err *err)
 {
-    return err_set(err, ERR_FATAL, ERR_RECORD, "%s is damaged: %s after line %lld. What came before it is good.",
-                   lines->name, reason, (long long)lines->number);
+    return err_set(err, ERR_FATAL, ERR_RECORD, "%s is damaged: %s after line %lld.", lines->name, reason,
+                   (long long)lines->number);
 }
 
 static int inflate_some(struct lines *lines, struct err *err)

@@ -151,6 +151,13 @@ test_csv() {
     printf 'a,b\n1,"open\n' > bad.csv
     status 1 tm produce u bad.csv --csv
     says "a quoted field does not end"
+    printf '"a,b\n1,2\n' > bad.csv
+    status 1 tm produce v bad.csv --csv
+    says "The header of bad.csv can't be taken: a quoted field does not end. Nothing was produced; correct its first line"
+    same "" "$(grep 'policy' .err)"
+    printf '\xff,b\n1,2\n' > bad.csv
+    status 1 tm produce v bad.csv --csv
+    says "it is empty or not UTF-8"
 }
 
 test_gzip_and_standard_input() {
@@ -163,8 +170,28 @@ test_gzip_and_standard_input() {
     same 2000 "$(tm consume u | wc -l)"
     seq 100000 | gzip -c > whole.gz
     head -c 100000 whole.gz > cut.gz
-    status 5 tm produce v cut.gz
-    says "it ends in the middle"
+    status 1 tm produce v cut.gz
+    says "cut.gz is damaged: it ends in the middle after line "
+    local taken
+    taken=$(tm consume v | wc -l)
+    same "$(seq "$taken")" "$(tm consume v --format value | sort -n)"
+    says "after line $taken. The $(echo "$taken" | sed 's/...$/,&/') records before it are in v;"
+    says "from a file that is whole produce what follows line $taken."
+    same "" "$(grep 'policy' .err)"
+}
+
+test_a_damaged_file_is_gone_on_with() {
+    seq 100000 | gzip -c > whole.gz
+    head -c 100000 whole.gz > part.gz
+    status 1 tm produce v part.gz --resume
+    says "with a file that is whole the same command goes on after line "
+    cp whole.gz part.gz
+    status 0 tm produce v part.gz --resume
+    same "$(seq 100000)" "$(tm consume v --format value | sort -n)"
+    printf 'a,b\n1,2\n3,"open' | gzip -c | head -c -4 > rows.gz
+    status 1 tm produce w rows.gz --csv
+    says "rows.gz is damaged: it ends in the middle"
+    says "The 1 records before it are in w; from a file that is whole produce what follows line 2."
 }
 
 test_big_gzip_of_one_line_repeated() {
