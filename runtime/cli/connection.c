@@ -77,6 +77,38 @@ static void add_set(struct option_list *list, const struct option_list *set)
     }
 }
 
+/* The value that counts, or NULL. */
+static const char *servers_of(const struct option_list *properties)
+{
+    const char *value = NULL;
+    for (size_t i = 0; i < properties->count; i++) {
+        if (strncmp(properties->items[i], SERVERS, sizeof SERVERS - 1) == 0) {
+            value = properties->items[i] + sizeof SERVERS - 1;
+        }
+    }
+    return value;
+}
+
+/* A variable that is not set leaves an option without a value, which nobody means as a broker. */
+static int check_servers(const struct connection_options *options, const struct option_list *properties,
+                         struct err *err)
+{
+    const char *value = servers_of(properties);
+    if (value == NULL || value[strspn(value, ", \t")] != '\0') {
+        return 0;
+    }
+    if (options->brokers != NULL) {
+        return err_set(err, ERR_FATAL, ERR_USAGE,
+                       "The option --brokers names no broker, \"%.100s\": give HOST:PORT, or leave it out for the "
+                       "embedded log.",
+                       value);
+    }
+    return err_set(err, ERR_FATAL, ERR_CONFIG,
+                   "The Kafka property bootstrap.servers names no broker, \"%.100s\": give HOST:PORT, or leave it out "
+                   "for the embedded log.",
+                   value);
+}
+
 /* From weak to strong: the script, the file, the environment, --set, --brokers; the last one of a name counts. */
 static int gather(const struct connection_options *options, const struct app_settings *settings,
                   struct option_list *properties, struct err *err)
@@ -96,17 +128,7 @@ static int gather(const struct connection_options *options, const struct app_set
     if (options->brokers != NULL) {
         add_pair(properties, SERVERS, options->brokers);
     }
-    return 0;
-}
-
-static bool names_brokers(const struct option_list *properties)
-{
-    for (size_t i = 0; i < properties->count; i++) {
-        if (strncmp(properties->items[i], SERVERS, sizeof SERVERS - 1) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return check_servers(options, properties, err);
 }
 
 /* --data alone means the embedded log whatever the environment names: an option is stronger. */
@@ -124,7 +146,7 @@ int connection_is_kafka(const struct connection_options *options, const struct a
     }
     struct option_list properties = {0};
     int result = gather(options, settings, &properties, err);
-    *kafka = result == 0 && names_brokers(&properties);
+    *kafka = result == 0 && servers_of(&properties) != NULL;
     free_list(&properties);
     return result;
 }
@@ -176,7 +198,7 @@ int connection_open(const struct connection_options *options, const struct app_s
     struct option_list properties = {0};
     int result = gather(options, settings, &properties, err);
     if (result == 0) {
-        connection->embedded = !names_brokers(&properties);
+        connection->embedded = servers_of(&properties) == NULL;
         result =
             connection->embedded ? open_local(use, connection, err) : open_kafka(options, &properties, connection, err);
     }

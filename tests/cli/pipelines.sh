@@ -365,6 +365,21 @@ test_brokers_that_do_not_answer() {
     says "Line 1"
 }
 
+test_brokers_without_a_name() {
+    pass_script
+    for brokers in "" , " , "; do
+        status 2 tm run pass.lua --brokers "$brokers" --connect-timeout 300ms
+        says "The option --brokers names no broker, \"$brokers\": give HOST:PORT, or leave it out for the embedded log."
+        status 2 tm topics --brokers "$brokers" --connect-timeout 300ms
+        status 2 tm check pass.lua --connect --brokers "$brokers"
+    done
+    TIDEMILL_BROKERS=, status 3 tm topics --connect-timeout 300ms
+    says "The Kafka property bootstrap.servers names no broker, \",\""
+    status 3 tm topics --set kafka.bootstrap.servers= --connect-timeout 300ms
+    TIDEMILL_BROKERS='' status 0 tm run pass.lua --until-end --log-level warn
+    TIDEMILL_BROKERS=, status 0 tm topics --data tidemill-data # an option is stronger
+}
+
 test_secrets_are_not_printed() {
     echo hunter2 > secret
     for source in "file:$PWD/secret" env:SECRET; do
