@@ -73,10 +73,11 @@ static int start_of(struct consumer *consumer, int32_t partition, int64_t *offse
         *offset = strtoll(from, NULL, 10);
         return 0;
     }
-    if (clock_parse_time(from + (from[0] == '@'), &time) != 0) {
+    /* A number below 0 would be a time before any record's, and to Kafka a place of its own. */
+    if (clock_parse_time(from + (from[0] == '@'), &time) != 0 || time < 0) {
         return err_set(err, ERR_FATAL, ERR_USAGE,
-                       "The option --from can't be \"%.100s\": it must be beginning, end, an offset, a time in ISO "
-                       "8601, or @ and milliseconds since 1970.",
+                       "The option --from can't be \"%.100s\": it must be beginning, end, an offset, a time since "
+                       "1970 in ISO 8601, or @ and milliseconds since 1970.",
                        from);
     }
     return transport->class->offset_for_time(transport, consumer->topic, partition, time, offset, err);

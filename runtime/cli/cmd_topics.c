@@ -242,9 +242,25 @@ static int create_one(struct topics_call *call, const char *topic, struct err *e
     return 0;
 }
 
+/* What would be taken and not done. */
+static int check_create(const struct topics_call *call, struct err *err)
+{
+    const struct topics_options *options = call->options;
+    if (options->for_ever && options->retention_ms > 0) {
+        return err_set(err, ERR_FATAL, ERR_USAGE, "The options --for-ever and --retention exclude each other.");
+    }
+    if (call->connection.embedded && options->replication > 1) {
+        return err_set(
+            err, ERR_FATAL, ERR_USAGE,
+            "The option --replication needs Kafka: the embedded log keeps one copy of a topic. Leave it out, "
+            "or name --brokers.");
+    }
+    return 0;
+}
+
 static int create(struct topics_call *call, struct err *err)
 {
-    int result = 0;
+    int result = check_create(call, err);
     for (int i = 0; i < call->count && result == 0; i++) {
         result = create_one(call, call->arguments[i], err);
     }

@@ -273,6 +273,10 @@ test_where_to_begin() {
     same 1 "$(tm consume t --limit 1 | wc -l)"
     same 0 "$(tm consume t --from 99 | wc -l)"
     status 2 tm consume t --from yesterday
+    for from in -5 -1 @-1 1969-12-31; do
+        status 2 tm consume t "--from=$from"
+        says "The option --from can't be \"$from\": it must be beginning, end, an offset, a time since 1970"
+    done
 }
 
 test_groups_remember() {

@@ -32,6 +32,17 @@ test_life_of_a_topic() {
     says 'There is no topic "orders"'
 }
 
+test_what_would_not_be_done_is_refused() {
+    status 2 tm topics create orders --replication 3
+    says "The option --replication needs Kafka: the embedded log keeps one copy of a topic."
+    status 2 tm topics create orders --for-ever --retention 1d
+    says "The options --for-ever and --retention exclude each other."
+    status 0 tm topics
+    says "There are no topics."
+    status 0 tm topics create orders --replication 1 --for-ever
+    says "kept: for ever"
+}
+
 test_json() {
     tm topics create t --partitions 2
     seq 3 | tm produce t --partition 1
