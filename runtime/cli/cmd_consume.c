@@ -300,6 +300,7 @@ static int finish(struct consumer *consumer, struct err *err)
     }
     if (consumer->options->format == FORMAT_TABLE) {
         consume_table_print(&consumer->table, &consumer->out);
+        consume_table_note_missing(&consumer->table);
     }
     return print_flush(&consumer->out, err) != 0 ? -1 : save_group(consumer, err);
 }

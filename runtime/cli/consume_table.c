@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "cli/columns.h"
+#include "cli/print.h"
 
 struct table_row {
     struct slice *cells; /* JSON, one per column; null: missing */
@@ -13,11 +14,18 @@ struct table_row {
     size_t number;       /* as it came */
 };
 
-static void add_column(struct consume_table *table, struct slice name)
+static const char *const own_names[] = {"key", "value", "timestamp", "partition", "offset"};
+
+static void add_name(struct option_list *list, struct slice name)
 {
     char *text = memory_format("%.*s", (int)name.size, (const char *)name.data);
-    option_list_add(&table->columns, text);
+    option_list_add(list, text);
     free(text);
+}
+
+static const char *sort_name(const struct consume_table *table)
+{
+    return table->sort + (table->sort[0] == '-');
 }
 
 void consume_table_begin(struct consume_table *table, const char *columns, const char *sort)
@@ -25,7 +33,7 @@ void consume_table_begin(struct consume_table *table, const char *columns, const
     table->sort = sort;
     while (columns != NULL && *columns != '\0') {
         size_t length = strcspn(columns, ",");
-        add_column(table, slice_of(columns, length));
+        add_name(&table->columns, slice_of(columns, length));
         columns += length + (columns[length] == ',');
     }
 }
@@ -105,25 +113,38 @@ static struct slice find_cell(struct consume_table *table, const struct record *
     return strcmp(name, "offset") == 0 ? integer_cell(table, record->offset) : SLICE_NULL;
 }
 
-static void choose_columns(struct consume_table *table, const struct record *record, bool object)
+static void choose_columns(struct consume_table *table, bool object)
+{
+    add_name(&table->columns, slice_text("key"));
+    if (!object) {
+        add_name(&table->columns, slice_text("value"));
+        return;
+    }
+    for (size_t i = 0; i < table->fields.count; i++) {
+        option_list_add(&table->columns, table->fields.items[i]);
+    }
+}
+
+static void note_fields(struct consume_table *table, struct slice object)
 {
     struct slice name;
     struct slice value;
-    add_column(table, slice_text("key"));
-    if (!object) {
-        add_column(table, slice_text("value"));
-        return;
-    }
-    for (struct json_walk walk = json_walk(record->value); json_next_member(&walk, &name, &value);) {
-        add_column(table, name);
+    for (struct json_walk walk = json_walk(object); json_next_member(&walk, &name, &value);) {
+        add_name(&table->fields, name);
     }
 }
 
 void consume_table_add(struct consume_table *table, const struct record *record)
 {
     bool object = is_object(record->value);
+    if (object && table->fields.count == 0) {
+        note_fields(table, record->value);
+    }
     if (table->columns.count == 0) {
-        choose_columns(table, record, object);
+        choose_columns(table, object);
+    }
+    if (table->found == NULL) {
+        table->found = memory_alloc((table->columns.count + 1) * sizeof *table->found);
     }
     table->rows = memory_grow(table->rows, table->count, &table->capacity, sizeof *table->rows);
     struct table_row *row = &table->rows[table->count];
@@ -131,9 +152,11 @@ void consume_table_add(struct consume_table *table, const struct record *record)
     row->cells = arena_alloc(&table->arena, table->columns.count * sizeof *row->cells);
     for (size_t i = 0; i < table->columns.count; i++) {
         row->cells[i] = find_cell(table, record, object, table->columns.items[i]);
+        table->found[i] |= !slice_is_null(row->cells[i]);
     }
     if (table->sort != NULL) {
-        row->order = find_cell(table, record, object, table->sort + (table->sort[0] == '-'));
+        row->order = find_cell(table, record, object, sort_name(table));
+        table->found[table->columns.count] |= !slice_is_null(row->order);
     }
 }
 
@@ -229,12 +252,41 @@ void consume_table_print(struct consume_table *table, struct bytes *out)
     columns_free(&columns);
 }
 
+static void note_missing(const struct consume_table *table, const char *option, const char *name)
+{
+    const size_t own = sizeof own_names / sizeof own_names[0];
+    const char **names = memory_alloc((own + table->fields.count) * sizeof *names);
+    bool known = false;
+    for (size_t i = 0; i < own + table->fields.count; i++) {
+        names[i] = i < own ? own_names[i] : table->fields.items[i - own];
+        known |= i < own && strcmp(name, names[i]) == 0;
+    }
+    const char *nearest = option_nearest(name, names, own + table->fields.count);
+    if (!known) {
+        print_note("no record has the field \"%.100s\" of %s%s%s%s.", name, option,
+                   nearest != NULL ? "; the nearest is \"" : "", nearest != NULL ? nearest : "",
+                   nearest != NULL ? "\"" : "");
+    }
+    free(names);
+}
+
+void consume_table_note_missing(const struct consume_table *table)
+{
+    for (size_t i = 0; i < table->columns.count && table->count > 0; i++) {
+        if (!table->found[i]) {
+            note_missing(table, "--columns", table->columns.items[i]);
+        }
+    }
+    if (table->sort != NULL && table->count > 0 && !table->found[table->columns.count]) {
+        note_missing(table, "--sort", sort_name(table));
+    }
+}
+
 void consume_table_free(struct consume_table *table)
 {
-    for (size_t i = 0; i < table->columns.count; i++) {
-        free(table->columns.items[i]);
-    }
-    free(table->columns.items);
+    option_list_free(&table->columns);
+    option_list_free(&table->fields);
+    free(table->found);
     free(table->rows);
     arena_free(&table->arena);
     *table = (struct consume_table){0};

@@ -330,6 +330,16 @@ x      2' "$(tm consume t --latest --format table --columns name,n --sort -n)"
     same 'key  name   n    r
 a    x      2  0.5
 b    yy    30    -' "$(tm consume t --latest --format table --sort n)"
+    status 0 tm consume t --format table --columns key,naem,partition,no_such_thing --sort -zz
+    says 'tidemill: no record has the field "naem" of --columns; the nearest is "name".'
+    says 'tidemill: no record has the field "no_such_thing" of --columns.'
+    says 'tidemill: no record has the field "zz" of --sort.'
+    same 3 "$(wc -l < .err)"
+    status 0 tm consume t --format table --columns key,name,value,timestamp,partition,offset,r --sort r
+    same "" "$err"
+    tm topics create none
+    status 0 tm consume none --format table --columns a --sort b
+    same "" "$err"
     status 2 tm consume t --latest --follow
     status 2 tm consume t --columns a
     status 2 tm consume t --format json --key-codec int64
