@@ -5,6 +5,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 
+#define NAME_SHOWN 100
+
 /* Inside a field two quotes are one; so the number of quotes is even at the end of a row. */
 bool csv_open(struct slice row)
 {
@@ -59,6 +61,29 @@ static int take_field(const unsigned char **at, const unsigned char *end, struct
     return 0;
 }
 
+static int compare_names(const void *one, const void *other)
+{
+    return slice_compare(*(const struct slice *)one, *(const struct slice *)other);
+}
+
+/* Of two fields with one name an object keeps the last. */
+static int check_names(const struct csv *csv, struct err *err)
+{
+    int result = 0;
+    struct slice *sorted = memory_alloc(csv->count * sizeof *sorted);
+    memcpy(sorted, csv->names, csv->count * sizeof *sorted);
+    qsort(sorted, csv->count, sizeof *sorted, compare_names);
+    for (size_t i = 1; i < csv->count && result == 0; i++) {
+        if (slice_equal(sorted[i - 1], sorted[i])) {
+            int size = (int)(sorted[i].size < NAME_SHOWN ? sorted[i].size : NAME_SHOWN);
+            result = err_set(err, ERR_FATAL, ERR_RECORD, "it names the column \"%.*s\" twice", size,
+                             (const char *)sorted[i].data);
+        }
+    }
+    free(sorted);
+    return result;
+}
+
 int csv_header(struct csv *csv, struct slice row, struct err *err)
 {
     struct bytes text = {0};
@@ -90,7 +115,7 @@ int csv_header(struct csv *csv, struct slice row, struct err *err)
     }
     bytes_free(&text);
     bytes_free(&sizes);
-    return result;
+    return result == 0 ? check_names(csv, err) : result;
 }
 
 void csv_free(struct csv *csv)

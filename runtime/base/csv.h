@@ -24,7 +24,7 @@ struct csv {
 
 /* Whether the row goes on with the next line: a quoted field is still open. */
 bool csv_open(struct slice row);
-/* Takes the first row as the names of the columns. ERR_RECORD. */
+/* Takes the first row as the names of the columns, which must differ. ERR_RECORD, without a full stop. */
 int csv_header(struct csv *csv, struct slice row, struct err *err);
 /* Appends the row as an object. Quoted fields are strings; of the others numbers, true and false stay what they are, an
  * empty one is null, the rest are strings. A column with a type has values of this type and nulls, quoted or not; text

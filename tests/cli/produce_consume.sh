@@ -158,6 +158,9 @@ test_csv() {
     printf '\xff,b\n1,2\n' > bad.csv
     status 1 tm produce v bad.csv --csv
     says "it is empty or not UTF-8"
+    printf 'id,n,id\n1,2,3\n' > bad.csv
+    status 1 tm produce v bad.csv --csv
+    says "The header of bad.csv can't be taken: it names the column \"id\" twice. Nothing was produced;"
 }
 
 test_gzip_and_standard_input() {

@@ -70,7 +70,7 @@ END_TEST
 
 START_TEST(bad_headers_are_refused)
 {
-    const char *const headers[] = {"", "\xff", "\"open", "\r"};
+    const char *const headers[] = {"", "\xff", "\"open", "\r", "a,a", "a,b,\"a\"", "a,,b,"};
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
         struct csv csv;
         struct err err;
