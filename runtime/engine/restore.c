@@ -134,6 +134,71 @@ static void announce(const struct worker *worker, enum restore_verdict verdict, 
               log_text("verdict", restore_verdict_name(verdict)), log_text("reason", why->text));
 }
 
+/* Whether reading would begin as if nothing had ever been committed. What a source has read its positions say. */
+static bool lacks_offsets(const struct worker *worker)
+{
+    bool reads = false;
+    for (int i = 0; i < worker_input_count(worker); i++) {
+        struct position committed;
+        worker_committed(worker, i, &committed);
+        if (committed.offset != OFFSET_NONE) {
+            return false;
+        }
+        reads = reads || !worker_input_fed(worker, i);
+    }
+    return reads;
+}
+
+static bool beyond_markers(const struct worker *worker, const struct restore_changelog *changelogs)
+{
+    for (int i = 0; i < worker_changelog_count(worker); i++) {
+        if (changelogs[i].high > 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether any offset of the group was committed with one of the worker's changelogs: its script may have read other
+ * topics then. */
+static int find_commit(const struct restorer *restorer, const struct worker *worker, bool *found, struct err *err)
+{
+    struct transport *transport = restorer->config.transport;
+    struct group_position *list = NULL;
+    size_t count = 0;
+    *found = false;
+    if (transport->class->group_positions(transport, worker_configuration(worker)->settings->id, &list, &count, err)) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        *found = *found || (list[i].partition == worker_partition(worker) && list[i].metadata &&
+                            worker_names_changelog(worker, list[i].metadata));
+        free(list[i].topic);
+        free(list[i].metadata);
+    }
+    free(list);
+    return 0;
+}
+
+/* A record of a changelog is in the transaction of the input offsets that it comes from: when the group has none, it
+ * has lost them, and reading from the start would count twice. Without transactions a first run that was killed may
+ * have left records and no offsets. */
+static int judge_tail(const struct restorer *restorer, const struct worker *worker,
+                      const struct restore_changelog *changelogs, enum restore_tail *tail, struct err *err)
+{
+    *tail = TAIL_APPLIED;
+    if (worker_configuration(worker)->settings->guarantee != GUARANTEE_EXACTLY_ONCE || !lacks_offsets(worker) ||
+        !beyond_markers(worker, changelogs)) {
+        return 0;
+    }
+    bool committed;
+    if (find_commit(restorer, worker, &committed, err)) {
+        return -1;
+    }
+    *tail = committed ? TAIL_APPLIED : TAIL_LOST;
+    return 0;
+}
+
 /* ---- restorations ---- */
 
 static struct restoration *restoration_new(struct worker *worker, const struct restore_changelog *changelogs)
@@ -286,10 +351,10 @@ static void hand_over(struct restorer *restorer, struct restoration *restoration
 }
 
 static int begin(struct restorer *restorer, struct worker *worker, const struct restore_changelog *changelogs,
-                 bool resumes, bool *finished, struct err *err)
+                 enum restore_tail tail, bool *finished, struct err *err)
 {
     struct restoration *restoration = restoration_new(worker, changelogs);
-    restoration->resumes = resumes;
+    restoration->tail = tail;
     *finished = true;
     if (restore_remaining(restoration) == 0) {
         return finish_empty(restoration, err);
@@ -306,6 +371,7 @@ static int begin(struct restorer *restorer, struct worker *worker, const struct 
 static int follow(struct restorer *restorer, struct worker *worker, const struct restore_changelog *changelogs,
                   int64_t delete_retention_ms, bool *finished, struct err *err)
 {
+    enum restore_tail tail;
     struct err why;
     err_clear(&why);
     enum restore_verdict verdict = judge(restorer, worker, changelogs, delete_retention_ms, &why);
@@ -319,13 +385,16 @@ static int follow(struct restorer *restorer, struct worker *worker, const struct
         return worker_check_generations(worker, err);
     case VERDICT_RESUME:
         return worker_check_generations(worker, err) || worker_resume(worker, err) ||
-                       begin(restorer, worker, changelogs, true, finished, err)
+                       begin(restorer, worker, changelogs, TAIL_FORGOTTEN, finished, err)
                    ? -1
                    : 0;
     case VERDICT_REBUILD:
-        return worker_wipe_stores(worker, err) || begin(restorer, worker, changelogs, false, finished, err) ? -1 : 0;
     case VERDICT_REPLAY:
-        return begin(restorer, worker, changelogs, false, finished, err);
+        return (verdict == VERDICT_REBUILD && worker_wipe_stores(worker, err)) ||
+                       judge_tail(restorer, worker, changelogs, &tail, err) ||
+                       begin(restorer, worker, changelogs, tail, finished, err)
+                   ? -1
+                   : 0;
     }
     return 0;
 }

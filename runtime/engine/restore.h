@@ -74,6 +74,8 @@ const char *restore_verdict_name(enum restore_verdict verdict);
 int restore_refuse_recreated(const char *app, const char *worker, const char *topic, struct err *err);
 /* The same of an input. */
 int restore_refuse_input(const char *app, const char *topic, struct err *err);
+/* The same when a changelog has state, and the group no offset that was committed with it. */
+int restore_refuse_lost(const char *app, const char *worker, const char *topic, struct err *err);
 
 /* How the key of the record begins that marks the generation of a changelog: written first into each partition when the
  * runtime makes the topic. Its value is a random id, which the store's meta row and the metadata of the committed

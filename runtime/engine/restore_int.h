@@ -29,13 +29,20 @@ struct restore_replay {
     enum restore_marker marker;
 };
 
+/* What a record of a changelog behind the place where the stores stand means, the markers aside. */
+enum restore_tail {
+    TAIL_APPLIED,   /* it is missing in the store */
+    TAIL_FORGOTTEN, /* somebody else's commit, which the group will remember */
+    TAIL_LOST,      /* a commit whose input offsets the group does not have any more */
+};
+
 /* One worker being restored. */
 struct restoration {
     struct worker *worker;
     struct restore_replay *replays;
     size_t count;
+    enum restore_tail tail;
     bool checked; /* the generations are those that the store knows */
-    bool resumes; /* the store is the latest that is known: a record behind it is a commit of somebody else */
     int64_t unsaved_records;
     int64_t unsaved_bytes;
     int64_t restored;

@@ -243,13 +243,24 @@ static void note_generation(struct worker *worker, int index, struct slice gener
     }
 }
 
-/* Where that commit's input ends only the group knows, once it remembers. */
-static int fail_resuming(struct restoration *restoration, int index)
+/* Where that commit's input ends only the group knows: once it remembers, or never again. */
+static int fail_tail(struct restoration *restoration, int index)
 {
+    if (restoration->tail == TAIL_LOST) {
+        return restore_refuse_lost(worker_configuration(restoration->worker)->settings->id,
+                                   worker_name(restoration->worker), restoration->replays[index].from.topic,
+                                   &restoration->err);
+    }
     return err_set(&restoration->err, ERR_FENCED, ERR_TOPIC,
                    "The state of worker %s is ahead of the group, and %s has commits behind the state's: the brokers "
                    "have forgotten commits. Asking the group again",
                    worker_name(restoration->worker), restoration->replays[index].from.topic);
+}
+
+/* Positions of sources are written without the group, too, when somebody sets them. */
+static bool is_commit(const struct restoration *restoration, int index)
+{
+    return !worker_changelog_spec(restoration->worker, index)->positions;
 }
 
 static int apply(struct restorer *restorer, struct restoration *restoration, int index, const struct record *records,
@@ -261,8 +272,8 @@ static int apply(struct restorer *restorer, struct restoration *restoration, int
     for (size_t i = 0; i < count; i++) {
         if (restore_is_marker(records[i].key)) {
             note_generation(restoration->worker, index, records[i].value);
-        } else if (restoration->resumes) {
-            return fail_resuming(restoration, index);
+        } else if (restoration->tail != TAIL_APPLIED && is_commit(restoration, index)) {
+            return fail_tail(restoration, index);
         } else if (!slice_is_null(records[i].key)) {
             if (convert(restoration, index, &records[i], &entries[filled++])) {
                 return -1;

@@ -56,6 +56,16 @@ int restore_refuse_input(const char *app, const char *topic, struct err *err)
                    topic, app, app);
 }
 
+int restore_refuse_lost(const char *app, const char *worker, const char *topic, struct err *err)
+{
+    return err_set(
+        err, ERR_FATAL, ERR_TOPIC,
+        "The group %s has no committed offset for the inputs of worker %s any more, but its changelog %s has "
+        "state. Reading from the start would count records twice. Start over with: tidemill reset --app %s "
+        "--to-earliest --execute",
+        app, worker, topic, app);
+}
+
 static bool changelog_gone(const struct restore_facts *facts, struct err *why)
 {
     for (size_t i = 0; i < facts->changelog_count; i++) {

@@ -78,6 +78,8 @@ int64_t worker_commit_number(const struct worker *worker);
 void worker_committed(const struct worker *worker, int index, struct position *position);
 /* Topic of an input that has another id than when the found state was committed; NULL: none is known to have. */
 const char *worker_recreated_input(const struct worker *worker);
+/* Whether a source's task stands in for the input: what it has read is in the stores. */
+bool worker_input_fed(const struct worker *worker, int index);
 /* Whether all inputs can be read from where the found state's meta row has them: none is a connector's, none is another
  * topic by now. */
 bool worker_resumable(const struct worker *worker);
@@ -132,6 +134,8 @@ void worker_set_changelog_generation(struct worker *worker, int index, struct sl
 /* Whether every changelog is the one that the committed offsets were made with, as far as both are known; else the
  * refusal that restore.h describes. */
 int worker_check_generations(struct worker *worker, struct err *err);
+/* Whether a committed offset with that metadata was committed together with one of the worker's changelogs. */
+bool worker_names_changelog(const struct worker *worker, const char *metadata);
 /* Empties the stores and forgets every position of the meta row: a rebuild begins. */
 int worker_wipe_stores(struct worker *worker, struct err *err);
 /* Makes restored entries durable with the changelog offsets as set. `complete`: the stores are now at the group's

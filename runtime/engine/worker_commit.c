@@ -102,6 +102,18 @@ static void append_generations(const struct worker *worker, struct bytes *metada
     }
 }
 
+bool worker_names_changelog(const struct worker *worker, const char *metadata)
+{
+    for (size_t i = 0; i < worker->changelog_count; i++) {
+        char topic[32];
+        format_generation(&worker->changelogs[i], "", topic, sizeof(topic));
+        if (strstr(metadata, topic)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int worker_check_generations(struct worker *worker, struct err *err)
 {
     const char *committed = bytes_text(&worker->committed_metadata);

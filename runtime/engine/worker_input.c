@@ -310,6 +310,11 @@ int worker_seek_back(struct worker *worker, struct worker_input *input, struct e
     return set_paused(worker, input, false, err);
 }
 
+bool worker_input_fed(const struct worker *worker, int index)
+{
+    return worker_task_feeds(&worker->inputs[index]);
+}
+
 bool worker_resumable(const struct worker *worker)
 {
     for (size_t i = 0; i < worker->input_count; i++) {

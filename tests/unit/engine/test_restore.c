@@ -102,6 +102,7 @@ static const char *step_until_failure(void)
 {
     bool worked;
     while (stream_thread_step(scene.thread, 1, &worked, &scene.err) == 0) {
+        ck_assert(!stream_thread_idle(scene.thread));
         clock_sleep_ms(1);
     }
     return scene.err.text;
@@ -476,6 +477,83 @@ START_TEST(commits_of_others_that_the_group_has_forgotten_are_waited_for)
 }
 END_TEST
 
+/* ---- a group that has lost its offsets ---- */
+
+static void lose_offsets(void)
+{
+    struct position none = {"in", 0, OFFSET_NONE, NULL};
+    ck_assert_int_eq(scene.original->set_group_positions(scene.transport, "app", &none, 1, &scene.err), 0);
+}
+
+static void assert_lost(const char *text)
+{
+    ck_assert_ptr_nonnull(strstr(text, "The group app has no committed offset for the inputs of worker 0_0 any more, "
+                                       "but its changelog " CHANGELOG " has state."));
+    ck_assert_ptr_nonnull(strstr(text, "tidemill reset --app app"));
+}
+
+START_TEST(lost_offsets_are_refused_without_local_state)
+{
+    prepare(1);
+    fill(1, 10);
+    lose_offsets();
+    scene_delete_state();
+    for (int i = 0; i < 2; i++) { /* the first attempt leaves nothing that the second takes for state */
+        scene_open_thread();
+        assert_lost(step_until_failure());
+        scene_close_thread();
+    }
+    scene_close();
+}
+END_TEST
+
+START_TEST(lost_offsets_are_refused_where_the_state_is_older_than_the_first_record)
+{
+    prepare(1);
+    fill(1, 0);
+    scene_send(CHANGELOG, 0, "key0", "7", 99);
+    scene_open_thread();
+    assert_lost(step_until_failure());
+    scene_close();
+}
+END_TEST
+
+/* Outputs come before offsets there: a first run that was killed has left records. */
+START_TEST(with_at_least_once_a_changelog_without_offsets_is_restored)
+{
+    prepare(1);
+    scene.settings.guarantee = GUARANTEE_AT_LEAST_ONCE;
+    fill(1, 10);
+    lose_offsets();
+    scene_delete_state();
+    scene_open_thread();
+    scene_settle();
+    ck_assert_str_eq(count_in_store(0, "key0"), "2");
+    scene_close();
+}
+END_TEST
+
+/* The script reads another topic now: what the group knows of the old one was committed with this changelog. */
+START_TEST(offsets_of_a_topic_that_is_not_read_any_more_account_for_a_changelog)
+{
+    struct topic_spec spec = {.name = "before", .partitions = 1};
+    prepare(1);
+    fill(1, 10);
+    remember();
+    lose_offsets();
+    ck_assert_int_eq(scene.original->create_topic(scene.transport, &spec, &scene.err), 0);
+    remembered.topic = "before";
+    forget_what_came_after();
+    scene_delete_state();
+    scene_open_thread();
+    scene_settle();
+    ck_assert_str_eq(count_in_store(0, "key0"), "2");
+    scene_close();
+}
+END_TEST
+
+/* ---- changelogs made again ---- */
+
 START_TEST(a_recreated_changelog_that_is_shorter_is_refused)
 {
     prepare(1);
@@ -556,6 +634,7 @@ END_TEST
 START_TEST(an_interrupted_rebuild_without_committed_offsets_is_not_taken_for_complete)
 {
     prepare(1);
+    scene.settings.guarantee = GUARANTEE_AT_LEAST_ONCE;
     for (int i = 0; i < 1000; i++) {
         char key[16];
         snprintf(key, sizeof(key), "key%d", i);
@@ -583,7 +662,10 @@ UNIT_MAIN("restore", p7_state_without_files_is_replayed_from_the_changelog, equa
           a_stop_in_the_middle_is_resumed_where_it_was, brokers_that_are_away_are_waited_for,
           a_disk_that_is_full_while_restoring_is_tried_again, large_values_are_saved_before_they_fill_the_memory,
           commits_that_the_group_has_forgotten_are_not_done_again,
-          commits_of_others_that_the_group_has_forgotten_are_waited_for,
+          commits_of_others_that_the_group_has_forgotten_are_waited_for, lost_offsets_are_refused_without_local_state,
+          lost_offsets_are_refused_where_the_state_is_older_than_the_first_record,
+          with_at_least_once_a_changelog_without_offsets_is_restored,
+          offsets_of_a_topic_that_is_not_read_any_more_account_for_a_changelog,
           a_recreated_changelog_that_is_shorter_is_refused,
           a_recreated_changelog_that_is_longer_is_refused_before_it_is_replayed,
           a_recreated_changelog_is_refused_without_local_state_too, of_two_markers_the_first_one_counts,
