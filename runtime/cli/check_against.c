@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "cli/check_state.h"
 #include "cli/internal_topic.h"
 #include "cli/reset_state.h"
 #include "store/state_reader.h"
@@ -68,26 +69,10 @@ static int note_worker(const char *directory, struct found *found, struct err *e
     return 0;
 }
 
-/* Every worker of every slot. The name of the directory is no pattern. */
-static char *pattern_of(const struct check_request *request)
-{
-    struct bytes pattern = {0};
-    const char *parts[] = {request->state_directory, "/", request->app};
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        for (const char *at = parts[i]; *at != '\0'; at++) {
-            bytes_append_format(&pattern, strchr("*?[\\", *at) != NULL ? "\\%c" : "%c", *at);
-        }
-    }
-    bytes_append_text(&pattern, "/*/*/rows.db");
-    char *text = memory_copy_text(bytes_text(&pattern));
-    bytes_free(&pattern);
-    return text;
-}
-
 static int find_state(const struct check_request *request, struct found *found, struct err *err)
 {
     glob_t paths = {0};
-    char *pattern = pattern_of(request);
+    char *pattern = check_state_pattern(request->state_directory, request->app, "/*/*/rows.db");
     int result = 0;
     if (glob(pattern, 0, NULL, &paths) == 0) {
         for (size_t i = 0; i < paths.gl_pathc && result == 0; i++) {

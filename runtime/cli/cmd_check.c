@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "cli/check_against.h"
+#include "cli/check_state.h"
 #include "cli/columns.h"
 #include "cli/command.h"
 #include "cli/connection.h"
@@ -30,6 +31,7 @@ struct check {
     struct topic_plan *plan;
     bool asked;                   /* a real log was asked: counts and existence are known */
     struct check_against against; /* --against-running */
+    struct check_state state;     /* --data */
     struct option_list warnings;
     struct bytes out;
 };
@@ -65,6 +67,22 @@ static int open_log(struct check *check, struct err *err)
     }
     enum connection_use use = options->against_running ? CONNECTION_READS_STATE : CONNECTION_READS;
     return connection_open(&options->connection, check->pipeline.settings, use, &check->connection, err);
+}
+
+static bool reads_state(const struct check *check)
+{
+    return check->options->connection.data != NULL && !check->options->against_running;
+}
+
+static int look_at_state(struct check *check, struct err *err)
+{
+    if (!reads_state(check)) {
+        return 0;
+    }
+    char *directory = pipeline_state_directory(check->pipeline.settings, check->options->connection.data);
+    int result = check_state(directory, check->pipeline.settings->id, &check->state, err);
+    free(directory);
+    return result;
 }
 
 static void warn(struct check *check, const char *text)
@@ -209,6 +227,18 @@ static void print_plan(struct check *check)
     columns_free(&columns);
 }
 
+static void print_state(struct check *check)
+{
+    const struct check_state *state = &check->state;
+    if (state->workers > 0) {
+        bytes_append_format(&check->out, "\nThe files of %zu workers' stores were read: %zu damaged.\n", state->workers,
+                            state->count);
+    }
+    for (size_t i = 0; i < state->count; i++) {
+        bytes_append_format(&check->out, "Damaged: %s: %s\n", state->damages[i].file, state->damages[i].why);
+    }
+}
+
 static void print_plainly(struct check *check)
 {
     const struct graph *graph = check->pipeline.graph;
@@ -221,6 +251,7 @@ static void print_plainly(struct check *check)
         bytes_append_text(&check->out, "\nAgainst what ran before:\n");
         print_plan(check);
     }
+    print_state(check);
     for (size_t i = 0; i < check->warnings.count; i++) {
         bytes_append_format(&check->out, "Warning: %s\n", check->warnings.items[i]);
     }
@@ -294,6 +325,26 @@ static void write_plan(const struct check *check, struct json_writer *writer)
     json_end_array(writer);
 }
 
+static void write_state(const struct check *check, struct json_writer *writer)
+{
+    json_name(writer, slice_text("state"));
+    json_begin_object(writer);
+    json_name(writer, slice_text("workers"));
+    json_integer(writer, (int64_t)check->state.workers);
+    json_name(writer, slice_text("damaged"));
+    json_begin_array(writer);
+    for (size_t i = 0; i < check->state.count; i++) {
+        json_begin_object(writer);
+        json_name(writer, slice_text("file"));
+        json_text(writer, check->state.damages[i].file);
+        json_name(writer, slice_text("why"));
+        json_text(writer, check->state.damages[i].why);
+        json_end_object(writer);
+    }
+    json_end_array(writer);
+    json_end_object(writer);
+}
+
 static void print_json(struct check *check)
 {
     struct json_writer writer = json_writer(&check->out);
@@ -315,6 +366,9 @@ static void print_json(struct check *check)
     write_connectors(check, &writer);
     if (check->options->against_running) {
         write_plan(check, &writer);
+    }
+    if (reads_state(check)) {
+        write_state(check, &writer);
     }
     json_name(&writer, slice_text("warnings"));
     json_begin_array(&writer);
@@ -362,6 +416,18 @@ static int tell_incompatible(const struct check *check, struct err *err)
     return 0;
 }
 
+static int tell_damaged(const struct check *check, struct err *err)
+{
+    return check->state.count == 0
+               ? 0
+               : err_set(err, ERR_FATAL, ERR_CORRUPT,
+                         "%zu state files of the app %s are damaged. Whoever comes upon the damage, the next start or "
+                         "a later access, puts them aside as *.quarantine-<time> and rebuilds the stores from their "
+                         "changelogs; a store without one begins empty. To have that done at once, stop the app and "
+                         "move the files away.",
+                         check->state.count, check->pipeline.settings->id);
+}
+
 static int look(struct check *check, struct err *err)
 {
     const struct check_options *options = check->options;
@@ -369,7 +435,7 @@ static int look(struct check *check, struct err *err)
         open_log(check, err) != 0 ||
         topic_plan_make(check->pipeline.graph, check->pipeline.settings, check->connection.transport,
                         check->connection.embedded, true, NULL, &check->plan, err) != 0 ||
-        compare(check, err) != 0) {
+        compare(check, err) != 0 || look_at_state(check, err) != 0) {
         return -1;
     }
     check_ages(check);
@@ -378,7 +444,7 @@ static int look(struct check *check, struct err *err)
     } else {
         print_plainly(check);
     }
-    return print_flush(&check->out, err) != 0 ? -1 : tell_incompatible(check, err);
+    return print_flush(&check->out, err) != 0 || tell_incompatible(check, err) != 0 ? -1 : tell_damaged(check, err);
 }
 
 static int run(void *data, char **arguments, int count, struct err *err)
@@ -387,6 +453,7 @@ static int run(void *data, char **arguments, int count, struct err *err)
     struct check check = {.options = data, .script = arguments[0]};
     int result = look(&check, err);
     check_against_free(&check.against);
+    check_state_free(&check.state);
     topic_plan_free(check.plan);
     connection_close(&check.connection);
     pipeline_close(&check.pipeline);
@@ -418,10 +485,10 @@ const struct command cmd_check = {
     .name = "check",
     .usage = "PIPELINE.lua [options]",
     .text = "Builds a pipeline without running it, and prints what it would read, write and create.",
-    .details =
-        "A script that does not build ends with status 3. --data DIR also reads the whole embedded log there "
-        "and verifies its checksums. --against-running ends with status 3 when the script can't run on the state "
-        "and the topics that are there, and names the way out.",
+    .details = "A script that does not build ends with status 3. --data DIR also reads the whole embedded log there "
+               "and the app's stores, and verifies their checksums, also while the app runs; damage ends with status "
+               "5. --against-running ends with status 3 when the script can't run on the state "
+               "and the topics that are there, and names the way out.",
     .example = "tidemill check pipeline.lua\n"
                "tidemill check pipeline.lua --connect --brokers kafka:9092\n"
                "tidemill check pipeline.lua --against-running --data tidemill-data",

@@ -72,6 +72,7 @@
 /* Reading by somebody else (state_reader.c): what is not merged lies in a temporary table over the rows. */
 #define SQL_READER_SETTINGS "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0"
 #define SQL_READER_BEGIN "BEGIN"
+#define SQL_QUICK_CHECK "PRAGMA quick_check(1)"
 #define SQL_READER_SCHEMA                                                                                              \
     "CREATE TABLE temp.unmerged (store INTEGER NOT NULL, key BLOB NOT NULL, value BLOB, timestamp INTEGER NOT NULL,"   \
     " PRIMARY KEY (store, key)) WITHOUT ROWID"

@@ -79,6 +79,64 @@ test_a_running_app_answers_the_same() {
     says "No app answers"
 }
 
+# check with the state as it was, but for what the command does in the directory of a worker.
+damaged_by() { # what it says, command
+    local said=$1
+    shift
+    rm -rf broken
+    cp -r tidemill-data broken
+    (cd broken/state/shop/0/*_1 && "$@")
+    (cd broken/state && find . -type f -size +0 ! -name '*-shm' -exec sha256sum {} + | sort) > before
+    status 5 tm check shop.lua --data broken
+    says "Damaged: broken/state/shop/0/"
+    says "$said"
+    says "puts them aside as *.quarantine-<time> and rebuilds the stores"
+    (cd broken/state && find . -type f -size +0 ! -name '*-shm' -exec sha256sum {} + | sort) > after
+    cmp before after || { diff before after; return 1; }
+    status 5 tm check shop.lua --data broken --json
+    same 1 "$(jq '.state.damaged | length' <<< "$out")"
+}
+
+overwrite() { # file, offset
+    printf 'garbage-%.0s' $(seq 30) | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+test_check_reads_the_stores() {
+    make_state
+    seq 2000 | awk '{ printf "{\"id\":\"key-%d\",\"n\":1,\"ts\":40000}\n", $1 }' > more.jsonl
+    tm produce orders more.jsonl --key id --timestamp ts
+    tm run shop.lua --until-end --log-level warn
+    status 0 tm check shop.lua --data tidemill-data
+    says "The files of 2 workers' stores were read: 0 damaged."
+    same '{"workers":2,"damaged":[]}' "$(tm check shop.lua --data tidemill-data --json | jq -c .state)"
+    damaged_by "rows.db" overwrite rows.db $((5 * 8192))
+    damaged_by "is no state file that this version knows" overwrite rows.db 60
+    damaged_by "is cut off within a page" truncate -s -100 rows.db
+    damaged_by "rows.db" truncate -s 24576 rows.db
+    damaged_by "file is not a database" sh -c 'rm -f rows.db-*; seq 10000 > rows.db'
+    damaged_by "rows.db is missing" rm -f rows.db rows.db-wal rows.db-shm
+    # The next start does what was said.
+    tm run shop.lua --until-end --data broken > log 2>&1
+    contains "put aside" < log
+    status 0 tm check shop.lua --data broken
+    damaged_by "were not made together" sh -c 'cp ../*_0/rows.db rows.db'
+}
+
+test_check_reads_the_deltas_and_a_running_app() {
+    make_state
+    start_app
+    tm produce orders orders.jsonl --key id --timestamp ts
+    for _ in 1 2 3; do
+        status 0 tm check shop.lua --data tidemill-data
+        says "0 damaged"
+    done
+    kill -9 "$app"
+    if command -v sqlite3 > /dev/null; then
+        damaged_by "deltas.db" sqlite3 deltas.db \
+            "INSERT INTO delta SELECT max(seq) + 1, NULL, x'00112233445566778899' FROM delta"
+    fi
+}
+
 test_top_shows_the_workers() {
     make_state
     start_app
