@@ -178,8 +178,27 @@ static int open_kafka(const struct connection_options *options, struct option_li
     return kafka_open(&config, &connection->transport, err);
 }
 
-static int open_local(enum connection_use use, struct connection *connection, struct err *err)
+/* A property on the command line that nothing would read. A script's are for when it runs on Kafka. */
+static int refuse_properties(const struct connection_options *options, struct err *err)
 {
+    for (size_t i = 0; i < options->set.count; i++) {
+        const char *item = options->set.items[i];
+        if (strncmp(item, "kafka.", 6) == 0) {
+            return err_set(err, ERR_FATAL, ERR_USAGE,
+                           "The option --set %.*s needs Kafka, and this is the embedded log: leave it out, or name "
+                           "--brokers.",
+                           (int)strcspn(item, "="), item);
+        }
+    }
+    return 0;
+}
+
+static int open_local(const struct connection_options *options, enum connection_use use, struct connection *connection,
+                      struct err *err)
+{
+    if (refuse_properties(options, err) != 0) {
+        return -1;
+    }
     struct local_config config = {.data = connection->data,
                                   .create = use == CONNECTION_WRITES || use == CONNECTION_STATE};
     return local_open(&config, &connection->transport, err);
@@ -193,14 +212,14 @@ int connection_open(const struct connection_options *options, const struct app_s
         return err_set(err, ERR_FATAL, ERR_USAGE, "Name either --brokers or --data: the command works on one log.");
     }
     if (wants_embedded(options)) {
-        return open_local(use, connection, err);
+        return open_local(options, use, connection, err);
     }
     struct option_list properties = {0};
     int result = gather(options, settings, &properties, err);
     if (result == 0) {
         connection->embedded = servers_of(&properties) == NULL;
-        result =
-            connection->embedded ? open_local(use, connection, err) : open_kafka(options, &properties, connection, err);
+        result = connection->embedded ? open_local(options, use, connection, err)
+                                      : open_kafka(options, &properties, connection, err);
     }
     free_list(&properties);
     return result;

@@ -380,6 +380,18 @@ test_brokers_without_a_name() {
     TIDEMILL_BROKERS=, status 0 tm topics --data tidemill-data # an option is stronger
 }
 
+test_kafka_properties_need_kafka() {
+    cat > set.lua <<'END'
+local tm = require "tidemill"
+tm.app { id = "set", kafka = { ["client.id"] = "x" } }:stream("in"):to("out")
+END
+    status 2 tm run set.lua --until-end --set kafka.securty.protocol=SSL
+    says "The option --set kafka.securty.protocol needs Kafka, and this is the embedded log: leave it out, or name --brokers."
+    status 2 tm topics --data d --set kafka.client.id=x
+    [ ! -e d ]
+    status 0 tm run set.lua --until-end --log-level warn # a script's are for when it runs on Kafka
+}
+
 test_secrets_are_not_printed() {
     echo hunter2 > secret
     for source in "file:$PWD/secret" env:SECRET; do
