@@ -563,7 +563,52 @@ START_TEST(rows_of_the_next_records_are_asked_for_once_and_ahead)
 }
 END_TEST
 
-UNIT_MAIN("worker", rows_of_the_next_records_are_asked_for_once_and_ahead,
+/* ---- the age of state ---- */
+
+static int64_t written_ms; /* time in the last meta row */
+static int meta_rows;
+
+static int note_meta(struct store_set *set, const struct store_meta *meta, struct err *err)
+{
+    written_ms = meta->committed_ms;
+    meta_rows++;
+    return sqlite_store_driver.commit(set, meta, err);
+}
+
+/* Half of delete.retention.ms counts from there: a worker that merely has nothing to do must not look old. */
+START_TEST(an_idle_worker_writes_its_meta_row_anew)
+{
+    bool fresh;
+    scene_open(NULL, 1);
+    scene_send("in", 0, "k", "x", 1);
+    scene_settle();
+    scene.stores.commit = note_meta;
+    meta_rows = 0;
+    for (int i = 1; i <= 3; i++) {
+        clock_advance(&scene.clock, 500000);
+        scene_step();
+        clock_advance(&scene.clock, 500000);
+        scene_step();
+        ck_assert_int_ge(meta_rows, i);
+        ck_assert_int_ge(written_ms, clock_wall_ms(&scene.clock) - 500001);
+    }
+    int rows = meta_rows;
+    for (int i = 0; i < 50; i++) {
+        scene_step();
+    }
+    ck_assert_int_le(meta_rows, rows + 1);
+    ck_assert_int_eq(scene_close_thread(), 0);
+    scene_open_thread();
+    scene_settle();
+    const struct store_meta *found = worker_found_meta(scene_worker(0), &fresh);
+    ck_assert(!fresh);
+    ck_assert_int_eq(found->committed_ms, written_ms);
+    ck_assert_int_eq(store_meta_input(found, "in", 0)->offset, 1);
+    scene_close();
+}
+END_TEST
+
+UNIT_MAIN("worker", an_idle_worker_writes_its_meta_row_anew, rows_of_the_next_records_are_asked_for_once_and_ahead,
           lowest_timestamp_first_and_the_topology_decides_between_equals,
           a_record_waits_for_known_records_that_are_not_here_yet, that_holds_for_every_record_of_a_round,
           max_idle_waits_for_records_that_nobody_knows_of, an_end_that_is_not_known_yet_is_waited_for_asleep,
