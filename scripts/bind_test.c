@@ -383,6 +383,17 @@ static void push_record(lua_State *L, struct driver *driver, const struct record
     }
 }
 
+/* Who writes what the test names, which becomes the topic. A name that nothing writes would only ever be empty. */
+static const struct node *writer_of(lua_State *L, struct driver *driver, const char **topic)
+{
+    const struct node *writer = test_topics_writer(driver_graph(driver), topic);
+    struct err err;
+    if (writer == NULL && driver_check_output(driver, *topic, &err) != 0) {
+        raise_err(L, &err);
+    }
+    return writer;
+}
+
 /* d:records(topic): what came since the last call; without a topic: of all, in the order of production. */
 static int driver_method_records(lua_State *L)
 {
@@ -390,7 +401,7 @@ static int driver_method_records(lua_State *L)
     const char *topic = luaL_optstring(L, 2, NULL);
     struct record record;
     if (topic != NULL) {
-        test_topics_writer(driver_graph(driver), &topic);
+        writer_of(L, driver, &topic);
     }
     lua_newtable(L);
     for (lua_Integer i = 1; topic != NULL ? driver_take_from(driver, topic, &record) : driver_take(driver, &record);
@@ -406,7 +417,7 @@ static int driver_method_values(lua_State *L)
 {
     struct driver *driver = driver_argument(L)->driver;
     const char *topic = luaL_checkstring(L, 2);
-    struct test_codecs codecs = test_topics_codecs(driver, test_topics_writer(driver_graph(driver), &topic));
+    struct test_codecs codecs = test_topics_codecs(driver, writer_of(L, driver, &topic));
     struct record record;
     lua_newtable(L);
     for (lua_Integer i = 1; driver_take_from(driver, topic, &record); i++) {

@@ -275,6 +275,37 @@ static int report_unread(const struct driver *driver, const char *topic, struct 
     return -1;
 }
 
+static int report_unwritten(const struct driver *driver, const char *topic, struct err *err)
+{
+    struct bytes names = {0};
+    for (int id = 0; id < graph_node_count(driver->graph); id++) {
+        const struct connector_use *use = graph_node(driver->graph, id)->connector;
+        if (use && use->sink) {
+            bytes_append_format(&names, "%s\"%s\"", names.size > 0 ? ", " : "", use->name);
+        }
+    }
+    for (int i = 0; i < topic_plan_count(driver->plan); i++) {
+        const struct planned_topic *planned = topic_plan_get(driver->plan, i);
+        if (planned->written && !is_internal(driver, planned->name) && !is_of_sink(driver, planned->name)) {
+            bytes_append_format(&names, "%s\"%s\"", names.size > 0 ? ", " : "", planned->name);
+        }
+    }
+    err_set(err, ERR_FATAL, ERR_TOPIC, "The pipeline does not write the topic \"%s\". It writes %s.", topic,
+            names.size > 0 ? bytes_text(&names) : "none");
+    bytes_free(&names);
+    return -1;
+}
+
+int driver_check_output(const struct driver *driver, const char *topic, struct err *err)
+{
+    const struct planned_topic *planned = topic_plan_find(driver->plan, topic);
+    bool known = planned != NULL && (planned->written || planned->changelog);
+    for (size_t i = 0; i < driver->topic_count && !known; i++) {
+        known = strcmp(driver->topics[i].name, topic) == 0;
+    }
+    return known ? 0 : report_unwritten(driver, topic, err);
+}
+
 /* Records of a source are sent to the topic of its positions, which is assigned to whoever works them off. */
 static bool takes_input(const struct driver *driver, const char *name)
 {

@@ -36,6 +36,9 @@ int driver_restart(struct driver *driver, struct err *err);
 bool driver_take(struct driver *driver, struct record *record);
 /* Next one of a single topic. */
 bool driver_take_from(struct driver *driver, const char *topic, struct record *record);
+/* ERR_TOPIC with what the pipeline writes, unless the plan has the topic as written or records came out of it. What a
+ * function chooses later is not known here. */
+int driver_check_output(const struct driver *driver, const char *topic, struct err *err);
 /* Name of topic number `index` among those that records were written to, internal ones aside, in order of their first
  * record; NULL: no more. Taking does not change it. */
 const char *driver_topics(struct driver *driver, size_t index);

@@ -115,6 +115,20 @@ START_TEST(pipelines_run)
 }
 END_TEST
 
+START_TEST(topics_that_nothing_writes_are_errors)
+{
+    const char *const open = "local d = t.driver 'pipeline.lua'\n";
+    const char *const reads[] = {"d:values('double')", "d:records('double')", "d:values('orders')"};
+    for (size_t i = 0; i < sizeof reads / sizeof reads[0]; i++) {
+        char body[200];
+        snprintf(body, sizeof body, "%s%s", open, reads[i]);
+        expect_failure(body, "The pipeline does not write the topic \"");
+        expect_failure(body, "\". It writes ");
+        expect_failure(body, "\"doubled\"");
+    }
+}
+END_TEST
+
 START_TEST(codecs_are_the_topics)
 {
     expect_pass("local d = t.driver 'pipeline.lua'\n"
@@ -373,6 +387,7 @@ START_TEST(connectors_are_played_by_the_test)
 END_TEST
 
 UNIT_MAIN("test_run", connectors_are_played_by_the_test, stores_of_windows_are_readable, pipelines_run,
-          codecs_are_the_topics, clock_and_commit, differences_are_shown, errors_are_tested, failures_name_the_line,
-          texts_differ_by_a_line, properties_hold_for_all, restarts_keep_the_state, lines_that_run_are_counted,
-          values_outlive_their_record, files_report_all_tests, bad_files_are_errors)
+          topics_that_nothing_writes_are_errors, codecs_are_the_topics, clock_and_commit, differences_are_shown,
+          errors_are_tested, failures_name_the_line, texts_differ_by_a_line, properties_hold_for_all,
+          restarts_keep_the_state, lines_that_run_are_counted, values_outlive_their_record, files_report_all_tests,
+          bad_files_are_errors)
