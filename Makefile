@@ -30,9 +30,9 @@ demo-packages:
 test: test-packages ## every test; SUITES="unit cli" runs some
 	@BUILD=$(BUILD) JOBS=$(JOBS) tests/run.sh $(SUITES)
 
-crash: test-packages ## the crash campaigns, long: RUNS=100000 KILLS=3000 CONNECTOR_KILLS=1000 FAULTS=1000 SEED=1; PARTS="simulation embedded connectors kafka zombies"
+crash: test-packages ## the crash campaigns, long: RUNS=100000 KILLS=3000 CONNECTOR_KILLS=1000 FAULTS=1000 SEED=1; PARTS="simulation protocol embedded connectors kafka zombies"
 	@cmake -S . -B $(BUILD)-crash -G Ninja -DCMAKE_BUILD_TYPE=Release -DTIDEMILL_FAILPOINTS=ON > /dev/null
-	@cmake --build $(BUILD)-crash --parallel $(JOBS) --target tidemill crash_simulation
+	@cmake --build $(BUILD)-crash --parallel $(JOBS) --target tidemill crash_simulation protocol_simulation
 	@RUNS=$(or $(RUNS),100000) KILLS=$(or $(KILLS),3000) FAULTS=$(or $(FAULTS),1000) SEED=$(SEED) ONLY=$(ONLY) \
 	    CONNECTOR_KILLS=$(or $(CONNECTOR_KILLS),1000) BIG=$(or $(BIG),300000) \
 	    VENV=$(BUILD) JOBS=$(JOBS) tests/crash/run.sh $(BUILD)-crash $(PARTS)

@@ -55,7 +55,7 @@ shop() { tests/examples/shop.sh "$BUILD/tidemill"; }
 kafka() { tests/kafka/run.sh "$BUILD"; }
 crash() {
     configure "$BUILD-crash" -DCMAKE_BUILD_TYPE=Release -DTIDEMILL_FAILPOINTS=ON &&
-        cmake --build "$BUILD-crash" --parallel "$JOBS" --target tidemill crash_simulation &&
+        cmake --build "$BUILD-crash" --parallel "$JOBS" --target tidemill crash_simulation protocol_simulation &&
         SEED=${SEED:-1} VENV=$BUILD JOBS=$JOBS tests/crash/run.sh "$BUILD-crash"
 }
 address() {

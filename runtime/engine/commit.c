@@ -211,6 +211,7 @@ static enum commit_step run(struct commit *commit, struct worker *const *workers
         commit->step = transitions[step][actions[step](&round)];
         if (commit->step == COMMIT_WAITING) {
             commit->step = step;
+            commit->reason = *err;
             return COMMIT_WAITING;
         }
     }
@@ -240,6 +241,9 @@ enum commit_step commit_run(struct commit *commit, struct worker *const *workers
 {
     if (commit->step == COMMIT_FLUSH && !anything_dirty(workers, count)) {
         return COMMIT_DONE;
+    }
+    if (commit_waiting(commit)) { /* steps that follow without a failure of their own end because of the old one */
+        *err = commit->reason;
     }
     return run(commit, workers, count, err);
 }

@@ -54,6 +54,7 @@ struct commit {
     struct session *session;
     const struct clock *clock;
     enum commit_step step; /* where a waiting commit goes on */
+    struct err reason;     /* why it waits */
     struct position *positions;
     size_t count;
     size_t capacity;

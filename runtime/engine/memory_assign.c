@@ -250,9 +250,23 @@ static bool must_change(struct session *session)
     return change;
 }
 
+/* Who was put out hears of it now, and is a member again. */
+static void return_to_group(struct session *session)
+{
+    pthread_mutex_lock(&session->transport->lock);
+    if (session->expelled) {
+        session->expelled = false;
+        session->lost = true;
+        memory_session_drop(session);
+        memory_group_join(session->group, session);
+    }
+    pthread_mutex_unlock(&session->transport->lock);
+}
+
 /* Rebalances are eager: everything is given back, then the new assignment comes as a whole. */
 static int follow_group(struct session *session, struct err *err)
 {
+    return_to_group(session);
     if (session->lost) {
         session->lost = false;
         if (memory_assign_release(session, true, err) != 0) {

@@ -116,6 +116,22 @@ void memory_group_leave(struct memory_group *group, struct session *session)
     memory_group_changed(session->transport, group);
 }
 
+/* From the last one on: leaving moves those behind. */
+void memory_group_expel(struct memory_group *group, int thread)
+{
+    for (size_t i = group->member_count; i-- > 0;) {
+        struct session *member = group->members[i];
+        if (member->config.thread != thread) {
+            continue;
+        }
+        for (size_t p = 0; p < group->owner_count; p++) {
+            memory_group_release(group, member, (int32_t)p);
+        }
+        member->expelled = true;
+        memory_group_leave(group, member);
+    }
+}
+
 struct session *memory_group_target(const struct memory_group *group, int32_t partition)
 {
     return group->member_count == 0 ? NULL

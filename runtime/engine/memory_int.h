@@ -115,7 +115,8 @@ struct session {
     size_t subscription_count;
     uint64_t seen; /* version of the group that the assignment was made by */
     bool woken;
-    bool lost; /* fenced: everything assigned is gone */
+    bool lost;     /* fenced: everything assigned is gone */
+    bool expelled; /* the same, and it is no member any more; with the lock held */
     enum memory_session_state state;
     struct input **inputs;
     size_t input_count;
@@ -170,6 +171,7 @@ void memory_group_set_position(struct memory_group *group, struct memory_partiti
 void memory_group_forget(struct memory_transport *memory, const struct memory_topic *topic);
 void memory_group_join(struct memory_group *group, struct session *session);
 void memory_group_leave(struct memory_group *group, struct session *session);
+void memory_group_expel(struct memory_group *group, int thread);
 /* Everybody looks at the assignment again. */
 void memory_group_changed(struct memory_transport *memory, struct memory_group *group);
 void memory_group_all_changed(struct memory_transport *memory);

@@ -97,7 +97,7 @@ void memory_session_close(struct session *session)
 {
     struct err ignored;
     if (session->group != NULL) {
-        memory_assign_release(session, session->lost, &ignored);
+        memory_assign_release(session, session->lost || session->expelled, &ignored);
     }
     memory_session_drop(session);
     pthread_mutex_lock(&session->transport->lock);
@@ -380,6 +380,7 @@ int memory_session_abort(struct session *session, struct err *err)
         return check_state(session, err);
     }
     if (memory_transport_fault(session->transport, session, MEMORY_ABORT, err) != 0) {
+        session->state = session->state == MEMORY_WORKING ? MEMORY_MUST_ABORT : session->state;
         return -1;
     }
     memory_session_drop(session);

@@ -386,6 +386,16 @@ bool memory_transport_record(struct transport *transport, const char *topic, int
     return there;
 }
 
+void memory_transport_expel(struct transport *transport, int thread)
+{
+    struct memory_transport *memory = memory_of(transport);
+    pthread_mutex_lock(&memory->lock);
+    for (size_t i = 0; i < memory->group_count; i++) {
+        memory_group_expel(memory->groups[i], thread);
+    }
+    pthread_mutex_unlock(&memory->lock);
+}
+
 void memory_transport_rebalance(struct transport *transport)
 {
     struct memory_transport *memory = memory_of(transport);

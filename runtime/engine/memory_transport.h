@@ -61,5 +61,8 @@ bool memory_transport_record(struct transport *transport, const char *topic, int
                              struct record *record);
 /* Takes partitions from one session and gives them to another, as a rebalance does; happens in their next polls. */
 void memory_transport_rebalance(struct transport *transport);
+/* Puts the members with this thread number out of their groups, as brokers do with one that they don't hear of: others
+ * may have its partitions at once, what it commits is refused, and its next poll tells it and lets it join again. */
+void memory_transport_expel(struct transport *transport, int thread);
 
 #endif

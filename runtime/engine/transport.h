@@ -169,6 +169,8 @@ struct transport_class {
      * has happened (disk full); ERR_ABORT: call abort, then rewind; ERR_UNKNOWN: call recover, then compare
      * `committed`. */
     int (*commit)(struct session *session, const struct position *positions, size_t count, struct err *err);
+    /* One that fails leaves nothing that a later commit could take along: until abort or recover has succeeded, produce
+     * and commit fail. */
     int (*abort)(struct session *session, struct err *err);
     /* After ERR_UNKNOWN or a fatal producer error: a new producer that has fenced the old one. */
     int (*recover)(struct session *session, struct err *err);

@@ -125,10 +125,13 @@ static const struct worker_input *find_input(const struct worker *worker, const 
     return NULL;
 }
 
+/* A commit of another process that moved no offset, of a timer's work or of a source's position, has moved the number.
+ */
 bool worker_agrees(const struct worker *worker, const struct assigned *assigned)
 {
     const struct worker_input *input = find_input(worker, assigned->topic, assigned->partition);
-    return !input || input->committed == assigned->committed;
+    return !input || (input->committed == assigned->committed &&
+                      timers_commit_number(assigned->metadata) <= worker->commit_number);
 }
 
 int worker_input_count(const struct worker *worker)

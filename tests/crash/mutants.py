@@ -25,7 +25,8 @@ UNIT = {
         "engine_test_worker_source", "engine_test_worker_sink", "engine_test_sink_task", "connectors_test_sqlite_sink",
         "local_test_local_session", "local_test_local_commit", "kafka_test_kafka_mock")
 }
-SIMULATION = {"simulation": ["tests/crash_simulation", "800", "1"]}
+SIMULATION = {"simulation": ["tests/crash_simulation", "800", "1"],
+              "protocol": ["tests/protocol_simulation", "4000", "1"]}
 # The campaigns: (part of run.sh, environment).
 CAMPAIGNS = {
     "embedded": ("embedded", {"KILLS": "60", "SEED": "1"}),
@@ -59,30 +60,30 @@ MUTANTS = [
     ("restore what was aborted", "runtime/engine/restore_replay.c",
      "    struct reader_config config = {positions, count, false};",
      "    struct reader_config config = {positions, count, true};",
-     ["engine_test_restore", "engine_test_stream_thread", "kafka: state lost"]),
+     ["engine_test_restore", "kafka: state lost"]),
     ("the store commits before the transaction", "runtime/engine/commit.c",
      "    FAILPOINT(COMMITTED);\n    for (size_t i = 0; i < round->count; i++) {",
      "    FAILPOINT(COMMITTED);\n    for (size_t i = 0; i < round->count && round->commit->step != COMMIT_TRANSACTION; i++) {",
      None),
     ("no seek after an abort", "runtime/engine/worker_commit.c",
      "        if (worker_seek_back(worker, input, err)) {", "        if (input->topic == NULL && worker_seek_back(worker, input, err)) {",
-     ["engine_test_worker", "engine_test_stream_thread"]),
+     ["protocol", "engine_test_worker"]),
     ("an unknown outcome counts as committed", "runtime/engine/commit.c",
      "        outcome = done ? ERR_NONE : standing", "        outcome = done || commit->count > 0 ? ERR_NONE : standing",
-     ["engine_test_commit", "engine_test_stream_thread"]),
+     ["protocol", "engine_test_commit"]),
     ("an unknown outcome counts as aborted", "runtime/engine/commit.c",
      "        outcome = done ? ERR_NONE : standing", "        outcome = done && commit->count == 0 ? ERR_NONE : true ? ERR_ABORT : standing",
-     ["engine_test_commit", "engine_test_stream_thread"]),
+     ["protocol", "engine_test_commit"]),
     ("a store that could not commit goes on", "runtime/engine/commit.c",
      "    return broken ? ERR_FATAL : ERR_NONE;", "    return broken && round->count == 0 ? ERR_FATAL : ERR_NONE;",
-     ["engine_test_commit", "simulation"]),
+     ["protocol", "engine_test_commit", "simulation"]),
     ("replay from the changelog's end", "runtime/engine/restore.c",
      "replay->from.offset == OFFSET_NONE ? replay->low : replay->from.offset;",
      "replay->from.offset == OFFSET_NONE ? replay->target : replay->from.offset;",
      ["simulation", "engine_test_restore"]),
     ("a store that is behind is used as it is", "runtime/engine/restore_verdict.c",
      "    if (order == 0 && knows_all_changelogs(facts)) {", "    if (order <= 0 && knows_all_changelogs(facts)) {",
-     ["engine_test_restore_verdict", "simulation"]),
+     ["protocol", "engine_test_restore_verdict", "simulation"]),
     ("a store that is ahead is used as it is", "runtime/engine/restore_verdict.c",
      "    if (order > 0) {\n        return judge_ahead", "    if (order > 7) {\n        return judge_ahead",
      ["engine_test_restore_verdict"]),
@@ -165,7 +166,15 @@ MUTANTS = [
      ["connectors_test_sqlite_sink", "connectors"]),
     ("revoked with uncommitted work kept", "runtime/engine/stream_thread_group.c",
      "!commit_before_revocation(thread, err) || !everything) {", "(commit_before_revocation(thread, err), false) || !everything) {",
-     ["engine_test_stream_thread", "simulation"]),
+     ["protocol"]),
+    ("a transaction that is refused counts as committed", "runtime/engine/commit.c",
+     "[COMMIT_TRANSACTION] = {TO(STORES), TO(FAILED), TO(WAITING), TO(ABORT), TO(RECOVER), TO(LOST), TO(FAILED)},",
+     "[COMMIT_TRANSACTION] = {TO(STORES), TO(FAILED), TO(WAITING), TO(ABORT), TO(RECOVER), TO(STORES), TO(FAILED)},",
+     ["protocol"]),
+    ("lost partitions are given back as if they were revoked", "runtime/engine/stream_thread_group.c",
+     "    if (lost || thread->failed || thread->leave || !commit_before_revocation(thread, err) || !everything) {",
+     "    if (thread->failed || thread->leave || (!lost && !commit_before_revocation(thread, err)) || !everything) {",
+     ["protocol"]),
 ]
 
 
@@ -214,8 +223,9 @@ class Tree:
                         os.remove(source)
 
     def make(self, tests):
-        targets = ["tidemill", "crash_simulation", "kafka_transport_test"] if any(t not in UNIT for t in tests) else []
-        targets += [t for t in tests if t in UNIT]
+        others = any(t not in UNIT and t != "protocol" for t in tests)
+        targets = ["tidemill", "crash_simulation", "kafka_transport_test"] if others else []
+        targets += [t for t in tests if t in UNIT] + (["protocol_simulation"] if "protocol" in tests else [])
         result = self.run(["ninja", "-C", "build", "-j", os.environ.get("JOBS", "2"), *targets], capture_output=True,
                           text=True)
         if result.returncode != 0:
@@ -223,7 +233,7 @@ class Tree:
 
     def test(self, name):
         """True: passed, False: failed or hung (which is noted), None: skipped."""
-        environment = dict(os.environ, CK_TIMEOUT_MULTIPLIER="4", SIMULATION_RUNS="40")  # slow is not caught
+        environment = dict(os.environ, CK_TIMEOUT_MULTIPLIER="4")  # slow is not caught
         if name in CAMPAIGNS:
             part, more = CAMPAIGNS[name]
             environment.update(more, VENV=os.path.join(self.directory, "build"))
@@ -270,7 +280,7 @@ def run_mutant(tree, mutant):
     if tests is None:
         with open(path, "w") as source:
             source.write(prepare_store_before_transaction(before))
-        tests = ["engine_test_commit", "engine_test_stream_thread", "simulation"]
+        tests = ["protocol", "engine_test_commit", "simulation"]
     try:
         tree.make(tests)
         for test in tests:

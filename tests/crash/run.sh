@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The crash campaigns and the simulation.
+# The crash campaigns and the simulations.
 #
-#   tests/crash/run.sh BUILD [simulation|embedded|connectors|kafka|zombies...]
+#   tests/crash/run.sh BUILD [simulation|protocol|embedded|connectors|kafka|zombies...]
 #
-# BUILD was configured with -DTIDEMILL_FAILPOINTS=ON. RUNS: simulated lives, KILLS: how many kills on the embedded log,
-# CONNECTOR_KILLS: of pipelines with connectors, BIG: changes in a large transaction of PostgreSQL, FAULTS: kills and
-# faults on Kafka, SEED: where the random numbers begin, ONLY: on Kafka, only steps whose name has this text. A failure
-# prints the seed and where it was.
+# BUILD was configured with -DTIDEMILL_FAILPOINTS=ON. RUNS: simulated lives, and simulated runs of the commit protocol,
+# KILLS: how many kills on the embedded log, CONNECTOR_KILLS: of pipelines with connectors, BIG: changes in a large
+# transaction of PostgreSQL, FAULTS: kills and faults on Kafka, SEED: where the random numbers begin, ONLY: on Kafka,
+# only steps whose name has this text. A failure prints the seed and where it was.
 # VENV: the build directory whose virtual environment is taken. 77: something that is needed can't be had.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -71,25 +71,29 @@ zombies() {
     TIDEMILL_TEST_BROKERS=$(cat "$work/zombies/bootstrap") TIDEMILL=$build/tidemill "$python" "$here/zombies.py"
 }
 
-simulation() { # on every core
+on_every_core() { # program
     local jobs=${JOBS:-$(nproc)} i status=0 pids=()
     for i in $(seq "$jobs"); do
-        "$build/tests/crash_simulation" $((${RUNS:-20000} / jobs)) $((seed + i * 1000000)) &
+        "$1" $(((${RUNS:-20000} + jobs - 1) / jobs)) $((seed + i * 1000000)) &
         pids+=($!)
     done
     for i in "${pids[@]}"; do wait "$i" || status=1; done
     return $status
 }
+simulation() { on_every_core "$build/tests/crash_simulation"; }
+protocol() { on_every_core "$build/tests/protocol_simulation"; }
 
 names=("$@")
-[ $# -gt 0 ] || names=(simulation embedded connectors kafka zombies)
+[ $# -gt 0 ] || names=(simulation protocol embedded connectors kafka zombies)
 pids=()
 for i in "${!names[@]}"; do
     # Two brokers at once come back too slowly when one is killed.
     [ "${names[$i]}" != zombies ] || [ ${#pids[@]} -eq 0 ] || wait "${pids[@]}"
     "${names[$i]}" > "$work/${names[$i]}.txt" 2>&1 &
     pids+=($!)
-    [ "${names[$i]}" != simulation ] || wait "$!" # the others spend their time in waiting, and share the cores well
+    case ${names[$i]} in # the others spend their time in waiting, and share the cores well
+    simulation | protocol) wait "$!" ;;
+    esac
 done
 for i in "${!names[@]}"; do
     wait "${pids[$i]}"

@@ -26,6 +26,7 @@
 #include "store/store_driver.h"
 #include "tests/crash/disk.h"
 #include "tests/support/fake_program.h"
+#include "tests/support/remove_tree.h"
 
 #define PARTITIONS 2
 #define KEYS 5      /* of each partition */
@@ -79,20 +80,9 @@ static uint64_t draw(struct world *world, uint64_t limit)
     return world->random % limit;
 }
 
-/* ---- directories, without a shell: it would cost more than a life ---- */
+/* ---- directories ---- */
 
 static const char *copy_from, *copy_to;
-
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-    (void)status, (void)kind, (void)place;
-    return remove(path);
-}
-
-static void remove_tree(const char *path)
-{
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 static int copy_one(const char *path, const struct stat *status, int kind, struct FTW *place)
 {

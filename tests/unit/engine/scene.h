@@ -153,9 +153,8 @@ static inline void scene_settle(void)
     ck_abort_msg("the thread never came to rest");
 }
 
-/* Another member takes the partitions of the topic from the thread and leaves at once, so that they come back with the
- * next step. */
-static inline void scene_lend(const char *topic)
+/* Another member of the thread's group. */
+static inline struct session *scene_join(const char *topic)
 {
     struct subscription subscription = {topic, RESET_EARLIEST};
     struct session_config config = {.app = "app",
@@ -166,6 +165,14 @@ static inline void scene_lend(const char *topic)
                                     .subscription_count = 1};
     struct session *other;
     ck_assert_int_eq(scene.original->session_open(scene.transport, &config, &other, &scene.err), 0);
+    return other;
+}
+
+/* It takes the partitions of the topic from the thread and leaves at once, so that they come back with the next step.
+ */
+static inline void scene_lend(const char *topic)
+{
+    struct session *other = scene_join(topic);
     memory_transport_rebalance(scene.transport);
     scene_step();
     ck_assert_int_eq(scene.original->poll(other, 0, &scene.err), 0);

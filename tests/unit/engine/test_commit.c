@@ -302,6 +302,24 @@ START_TEST(p6_a_commit_that_took_place_is_recognized)
 }
 END_TEST
 
+/* The second call may end without a failure of its own: what it ends with is that of the first one. */
+START_TEST(a_commit_that_waited_still_knows_why)
+{
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        if (paths[i].end != COMMIT_WAITING) {
+            continue;
+        }
+        open_scene();
+        follow(&paths[i], false);
+        run();
+        memset(&scene.err, 0, sizeof(scene.err));
+        enum commit_step end = run();
+        ck_assert_msg(end == COMMIT_DONE || strncmp(scene.err.text, "Scripted", 8) == 0, "path %zu", i);
+        settle_once();
+    }
+}
+END_TEST
+
 START_TEST(without_positions_an_unknown_outcome_is_a_loss)
 {
     open_scene();
@@ -571,8 +589,8 @@ START_TEST(at_least_once_commits_and_goes_on_after_a_restart)
 END_TEST
 
 UNIT_MAIN("commit", every_path_ends_as_the_table_says, p5_every_record_has_its_effect_once_on_every_path,
-          p6_a_commit_that_took_place_is_recognized, without_positions_an_unknown_outcome_is_a_loss,
-          nothing_dirty_is_nothing_to_commit,
+          p6_a_commit_that_took_place_is_recognized, a_commit_that_waited_still_knows_why,
+          without_positions_an_unknown_outcome_is_a_loss, nothing_dirty_is_nothing_to_commit,
           l7_nothing_is_processed_while_a_commit_waits_and_then_it_goes_on_by_itself,
           l7_after_the_deadline_the_thread_gives_up, a_waiting_commit_is_tried_once_more_by_a_revocation,
           a_waiting_commit_that_fails_at_the_revocation_is_given_up_and_done_again,

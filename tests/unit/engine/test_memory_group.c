@@ -275,6 +275,36 @@ START_TEST(a_fenced_member_has_lost_everything)
 }
 END_TEST
 
+/* As a process that was stopped for too long: it hears of it when another has done its work. */
+START_TEST(an_expelled_member_commits_nothing_and_joins_again)
+{
+    begin();
+    struct member one;
+    struct member two;
+    have("in", 1);
+    join(&one, 0);
+    join(&two, 1);
+    poll(&one);
+    poll(&two);
+    ck_assert_int_eq(produce(&one, output_of(&one, "out"), "a"), 0);
+    memory_transport_expel(transport, 0);
+    poll(&two);
+    ck_assert_int_eq(commit(&two, 3), 0);
+    ck_assert_int_eq(commit(&one, 2), -1);
+    ck_assert_int_eq(err.class, ERR_FENCED);
+    ck_assert_int_eq(committed_of(&two, "in", NULL), 3);
+    ck_assert_int_eq(end_of("out"), 0);
+    poll(&one);
+    ck_assert_int_eq(one.losses, 1);
+    poll(&two);
+    poll(&one);
+    ck_assert_int_eq(one.inputs[0].committed, 3);
+    class->session_close(one.session);
+    class->session_close(two.session);
+    end();
+}
+END_TEST
+
 START_TEST(every_call_can_fail)
 {
     struct member member;
@@ -297,6 +327,9 @@ START_TEST(every_call_can_fail)
     ck_assert_int_eq(class->seek(member.session, member.inputs[0].input, 0, &err), -1);
     ck_assert_int_eq(class->committed(member.session, &at, 1, &err), -1);
     ck_assert_int_eq(class->abort(member.session, &err), -1);
+    ck_assert_int_eq(produce(&member, output, "b"), -1); /* what was not aborted goes with nothing else */
+    ck_assert_int_eq(err.class, ERR_ABORT);
+    ck_assert_int_eq(class->abort(member.session, &err), 0);
     ck_assert_int_eq(class->recover(member.session, &err), -1);
     ck_assert_int_eq(class->read(reader, 0, &record, 1, &count, &err), -1);
     ck_assert_int_eq(class->describe_topic(transport, "in", &info, &err), -1);
@@ -420,5 +453,5 @@ UNIT_MAIN("memory_group", equal_partitions_of_all_topics_go_together, nobody_get
           a_refused_assignment_ends_its_inputs, a_commit_for_a_foreign_partition_is_fenced,
           positions_of_a_stopped_group_can_be_set, retry_means_that_nothing_has_happened,
           abort_must_come_before_anything_else, p6_an_unknown_outcome_needs_recovery,
-          a_fenced_member_has_lost_everything, every_call_can_fail, threads_share_the_work_and_lose_nothing,
-          wake_ends_a_poll)
+          a_fenced_member_has_lost_everything, an_expelled_member_commits_nothing_and_joins_again, every_call_can_fail,
+          threads_share_the_work_and_lose_nothing, wake_ends_a_poll)

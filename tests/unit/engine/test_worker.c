@@ -608,6 +608,42 @@ START_TEST(an_idle_worker_writes_its_meta_row_anew)
 }
 END_TEST
 
+/* Lets another member take partition 0 from the thread, which waits for partition 1 meanwhile and keeps the worker, and
+ * commit the offset where it is with this number. */
+static void commit_elsewhere(int64_t number)
+{
+    struct timers none = {0};
+    struct bytes text = {0};
+    struct session *other = scene_join("in");
+    scene_step();
+    ck_assert_int_eq(scene.original->poll(other, 0, &scene.err), 0);
+    memory_transport_rebalance(scene.transport);
+    scene_step();
+    ck_assert_int_eq(scene.original->poll(other, 0, &scene.err), 0);
+    timers_describe(&none, number, 1, &text);
+    struct position position = {"in", 0, 1, bytes_text(&text)};
+    ck_assert_msg(scene.original->commit(other, &position, 1, &scene.err) == 0, "%s", scene.err.text);
+    scene.original->session_close(other);
+    bytes_free(&text);
+}
+
+/* A timer's commit in another process moves the commit's number only; the state that was kept here lacks it. */
+START_TEST(a_kept_worker_notices_a_commit_that_moved_no_offset)
+{
+    for (int more = 0; more < 2; more++) {
+        char metadata[64];
+        scene_open(NULL, 2);
+        scene_send("in", 0, "k", "a", 1);
+        scene_settle();
+        ck_assert_int_eq(scene_committed("in", 0, metadata, sizeof(metadata)), 1);
+        commit_elsewhere(timers_commit_number(metadata) + more);
+        scene_settle();
+        ck_assert_int_eq(worker_records(scene_worker(0)), 1 - more); /* as it was, or opened anew */
+        scene_close();
+    }
+}
+END_TEST
+
 UNIT_MAIN("worker", an_idle_worker_writes_its_meta_row_anew, rows_of_the_next_records_are_asked_for_once_and_ahead,
           lowest_timestamp_first_and_the_topology_decides_between_equals,
           a_record_waits_for_known_records_that_are_not_here_yet, that_holds_for_every_record_of_a_round,
@@ -618,4 +654,5 @@ UNIT_MAIN("worker", an_idle_worker_writes_its_meta_row_anew, rows_of_the_next_re
           what_is_only_buffered_is_not_committed, metadata_stays_within_what_kafka_keeps,
           until_end_leaves_what_came_later_alone, stream_time_and_its_timers_go_on_after_a_restart,
           an_abort_takes_stream_time_back, wall_clock_timers_bound_the_sleep_and_are_committed,
-          no_timer_fires_between_a_revocation_and_the_next_assignment)
+          no_timer_fires_between_a_revocation_and_the_next_assignment,
+          a_kept_worker_notices_a_commit_that_moved_no_offset)
