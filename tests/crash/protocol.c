@@ -70,6 +70,17 @@ static bool strikes(struct protocol *protocol, int percent)
 
 static void step_member(struct protocol *protocol, int number);
 
+bool protocol_expel(struct protocol *protocol, int number)
+{
+    const struct stream_thread *thread = protocol->members[number].thread;
+    if (!thread || thread->commit.step > COMMIT_TRANSACTION) {
+        return false;
+    }
+    protocol->members[number].expelled = true;
+    memory_transport_expel(protocol->transport, number);
+    return true;
+}
+
 /* While a call of one member is under way: partitions are to move, or it is put out of the group and others take over
  * what it is about to commit. */
 static void happen_aside(struct protocol *protocol)
@@ -77,10 +88,9 @@ static void happen_aside(struct protocol *protocol)
     int acting = protocol->acting;
     protocol->nested = true;
     if (protocol_draw(protocol, 2)) {
-        memory_transport_expel(protocol->transport, acting);
-        protocol->overtaken++;
-    } else {
         memory_transport_rebalance(protocol->transport);
+    } else if (protocol_expel(protocol, acting)) {
+        protocol->overtaken++;
     }
     for (int i = (int)protocol_draw(protocol, 12); i > 0; i--) {
         clock_advance(&protocol->clock, 1);
@@ -104,6 +114,11 @@ static enum memory_fault fault(void *self, enum memory_call call)
     }
     if (protocol->failing && !protocol->nested && (int)protocol_draw(protocol, 1000) < protocol->aside) {
         happen_aside(protocol);
+    }
+    struct protocol_member *member = &protocol->members[protocol->acting];
+    if (member->expelled) {
+        member->expelled = call != MEMORY_POLL;
+        return FAULT_NONE;
     }
     if (protocol_faults[call][0] != FAULT_NONE && strikes(protocol, percent_of(protocol, call))) {
         protocol->faults++;
@@ -254,6 +269,7 @@ int protocol_stop(struct protocol *protocol, int number)
     protocol->acting = number;
     int result = stream_thread_close(protocol->members[number].thread, &err);
     protocol->members[number].thread = NULL;
+    protocol->members[number].expelled = false;
     return result;
 }
 

@@ -22,7 +22,8 @@
 struct protocol_member {
     struct stream_thread *thread; /* NULL: not running */
     char path[80];
-    int absent; /* steps that it sleeps through, running or not */
+    bool expelled; /* and has not heard of it: what it commits is refused, nothing else fails */
+    int absent;    /* steps that it sleeps through, running or not */
 };
 
 struct protocol {
@@ -78,6 +79,10 @@ void protocol_settle(struct protocol *protocol);
 
 /* One that a fault keeps from opening is tried again in the next step. */
 void protocol_start(struct protocol *protocol, int number);
+/* Puts a member out of the group; false: it is not running, or in a commit whose outcome it may not know.
+ * Its successor could then make a commit that looks like its own: with equal offsets, number and stream time, and other
+ * ticks in it (docs/guarantees.md, "What is not promised"). */
+bool protocol_expel(struct protocol *protocol, int number);
 int protocol_stop(struct protocol *protocol, int number); /* as stream_thread_close */
 void protocol_kill(struct protocol *protocol, int number);
 void protocol_delete_state(struct protocol *protocol, int number);

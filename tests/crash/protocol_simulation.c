@@ -60,7 +60,7 @@ static void strike_group(struct protocol *protocol)
     if (what == 0) {
         memory_transport_rebalance(protocol->transport);
     } else if (what == 1) {
-        memory_transport_expel(protocol->transport, (int)protocol_draw(protocol, (uint64_t)protocol->member_count));
+        protocol_expel(protocol, (int)protocol_draw(protocol, (uint64_t)protocol->member_count));
     }
     totals.moves += what < 2;
 }
