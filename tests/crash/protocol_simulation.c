@@ -110,6 +110,8 @@ static void run(unsigned long long seed, bool files)
 {
     struct protocol protocol;
     protocol_open(&protocol, 1 + (int)(seed % PROTOCOL_MEMBERS), files, seed);
+    protocol_send(&protocol, PROTOCOL_KEYS); /* each input has an offset before a timer writes anything */
+    protocol_settle(&protocol);
     choose(&protocol);
     protocol.failing = protocol.may_end = true;
     for (int round = 0; round < ROUNDS; round++) {
