@@ -81,6 +81,29 @@ static int commit_patiently(struct loader *loader, const struct position *positi
     return 0;
 }
 
+/* What is known of the records since the last commit. Without a transaction nothing takes back those that arrived. */
+static const char *fate_of(const struct loader *loader, const struct err *err)
+{
+    bool unknown = err->class == ERR_UNKNOWN;
+    if (loader->options->resume) {
+        return unknown ? "are all in the topic or none of them; the same command goes on behind what is there"
+                       : "were not produced; the same command takes them again";
+    }
+    if (!loader->connection.embedded) {
+        return "may be in the topic in part, and some of them twice when they are produced again; with --resume, from "
+               "the first run on, each line of a file is there once";
+    }
+    return unknown ? "may have been produced or not" : "were not produced";
+}
+
+static int tell_fate(const struct loader *loader, struct err *err)
+{
+    char done[PRINT_NUMBER_SIZE];
+    char open[PRINT_NUMBER_SIZE];
+    return err_wrap(err, "producing to %s: %s records were committed before, the %s after them %s", loader->topic,
+                    print_number(loader->produced, done), print_number(loader->open, open), fate_of(loader, err));
+}
+
 static int commit(struct loader *loader, struct err *err)
 {
     struct position position = {0};
@@ -91,11 +114,7 @@ static int commit(struct loader *loader, struct err *err)
         return 0;
     }
     if (commit_patiently(loader, &position, position.topic != NULL ? 1 : 0, err) != 0) {
-        char done[PRINT_NUMBER_SIZE];
-        char open[PRINT_NUMBER_SIZE];
-        const char *fate = err->class == ERR_UNKNOWN ? "may have been lost or not" : "were not produced";
-        return err_wrap(err, "producing to %s: %s records were committed before, the %s after them %s", loader->topic,
-                        print_number(loader->produced, done), print_number(loader->open, open), fate);
+        return tell_fate(loader, err);
     }
     loader->produced += loader->open;
     loader->bytes += loader->open_bytes;
@@ -173,7 +192,7 @@ static int take_line(struct loader *loader, struct slice line, struct err *err)
     }
     const struct transport_class *class = loader->connection.transport->class;
     if (class->produce(loader->session, loader->output, partition_of(loader, &record), &record, err) != 0) {
-        return err->class == ERR_SKIP ? reject(loader, err) : -1;
+        return err->class == ERR_SKIP ? reject(loader, err) : tell_fate(loader, err);
     }
     loader->open_since_ns = loader->open == 0 ? clock_monotonic_ns(&CLOCK_SYSTEM) : loader->open_since_ns;
     loader->open++;

@@ -186,4 +186,20 @@ END
     wait $app
 }
 
+test_what_a_refused_request_leaves_behind_P13() {
+    [ -n "${TIDEMILL_TEST_PROXY:-}" ] || skip "no proxy"
+    local t
+    t=$(topic refused)
+    seq 19 > lines
+    tm topics create "$t" --partitions 1
+    tm topics create "$t-once" --partitions 1
+    status 5 tm produce "$t" lines --brokers "$TIDEMILL_TEST_PROXY" --set kafka.batch.num.messages=1
+    says "0 records were committed before, the 19 after them may be in the topic in part"
+    status 5 tm produce "$t-once" lines --resume --brokers "$TIDEMILL_TEST_PROXY" --set kafka.batch.num.messages=1
+    says "the same command"
+    same "" "$(tm consume "$t-once")"
+    status 0 tm produce "$t-once" lines --resume --brokers "$TIDEMILL_TEST_PROXY"
+    same "$(cat lines)" "$(tm consume "$t-once" --format value)"
+}
+
 run_tests
