@@ -37,7 +37,9 @@ def check_refusal(threads, reason, change, options=""):
             change(app, source)
         process, code = run(scene, threads)
         with open(process.log_path) as log:
-            assert code == REFUSED and reason in log.read(), f"{code} instead of {REFUSED}: {reason}"
+            told = log.read()
+        assert code == REFUSED and reason in told, f"{code} instead of {REFUSED}: {reason}"
+        assert "or reset the app" in told, "the advice is another one than the message's"
         wait_for(f"the group is empty ({reason})", lambda: has_no_members(app))
 
 
