@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "cli/command.h"
@@ -31,6 +32,22 @@ static void take_options(struct dev_input *input)
     }
 }
 
+/* A name behind a comma that is neither an option nor part of a file's name. */
+static int check_rest(const struct dev_input *input, struct err *err)
+{
+    const char *comma = strrchr(input->file, ',');
+    if (comma == NULL || access(input->file, F_OK) == 0) {
+        return 0;
+    }
+    char *name = memory_format("%.*s", (int)strcspn(comma + 1, "="), comma + 1);
+    const char *nearest = option_nearest(name, names, sizeof names / sizeof names[0]);
+    err_set(err, ERR_FATAL, ERR_USAGE, "There is no file %.200s, and --input has no option \"%.100s\"; %s%s.",
+            input->file, name, nearest != NULL ? "the nearest is " : "it has key, timestamp, at, format and csv",
+            nearest != NULL ? nearest : "");
+    free(name);
+    return -1;
+}
+
 int dev_input_parse(const char *text, struct dev_input *input, struct err *err)
 {
     const char *equals = strchr(text, '=');
@@ -44,6 +61,10 @@ int dev_input_parse(const char *text, struct dev_input *input, struct err *err)
     input->topic = memory_format("%.*s", (int)(equals - text), text);
     input->file = memory_copy_text(equals + 1);
     take_options(input);
+    if (check_rest(input, err) != 0) {
+        dev_input_free(input);
+        return -1;
+    }
     return 0;
 }
 

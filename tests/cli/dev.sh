@@ -77,6 +77,18 @@ END_SCRIPT
     says 'out  b  "Bob"'
 }
 
+test_misspelt_options_of_an_input_are_usage_errors() {
+    double_script 2
+    inputs
+    status 2 dev double.lua --input in=in.jsonl,kye=k --once
+    says 'There is no file in.jsonl,kye=k, and --input has no option "kye"; the nearest is key.'
+    status 2 dev double.lua --input in=in.jsonl,something=k,timestamp=ts --once
+    says 'has no option "something"; it has key, timestamp, at, format and csv.'
+    cp in.jsonl in.jsonl,kye=k
+    status 0 dev double.lua --input in=in.jsonl,kye=k,key=k --once
+    nothing_left
+}
+
 test_a_save_starts_over() {
     double_script 2
     inputs
