@@ -119,7 +119,10 @@ static int feed(struct play *play, struct err *err)
     const struct dev *dev = play->dev;
     for (size_t i = 0; i < dev->input_count; i++) {
         if (!reads(play->pipeline.graph, dev->inputs[i].topic)) {
-            print_note("the pipeline does not read the topic %s.", dev->inputs[i].topic);
+            return err_set(err, ERR_FATAL, ERR_CONFIG,
+                           "The pipeline does not read the topic %.249s of --input; `tidemill check %s` lists what it "
+                           "reads.",
+                           dev->inputs[i].topic, dev->script);
         }
         if (dev_input_feed(&dev->inputs[i], play->data, err) != 0) {
             return -1;

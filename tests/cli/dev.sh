@@ -176,8 +176,10 @@ test_bad_use() {
 test_a_topic_that_nobody_reads_is_named() {
     double_script 2
     inputs
-    status 0 dev double.lua --input inn=in.jsonl --once
-    says 'the pipeline does not read the topic inn'
+    status 3 dev double.lua --input inn=in.jsonl --once
+    says 'The pipeline does not read the topic inn of --input; `tidemill check double.lua` lists what it reads.'
+    same "" "$out"
+    nothing_left
 }
 
 run_tests
