@@ -2,6 +2,7 @@
 import collections
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import threading
 import time
 
 from verifier import KEYS, PATIENCE, Failure, amount
+
+TRIES = 3  # for a failpoint that was not reached, at the end
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PIPELINE = os.path.join(HERE, "pipeline.lua")
@@ -81,6 +84,22 @@ class Input:
         return sum(self.sent)
 
 
+def names_in(orders):
+    """The failpoints in what TIDEMILL_FAILPOINTS gets."""
+    return re.findall(r"([a-z0-9-]+):~?\d+:", orders)
+
+
+def check_failpoints(program, named, elsewhere):
+    """Each failpoint of the program must be named by the campaign, or be in `elsewhere` with the reason why it is not."""
+    page = subprocess.run([program, "docs", "failpoints"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    known = set(re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.M))
+    elsewhere = {name for name in known for pattern in elsewhere if re.fullmatch(pattern, name)}
+    for what, names in (("named by no step", known - named - elsewhere), ("named, and not there", named - known),
+                        ("named, and said to be out of reach", named & elsewhere)):
+        if names:
+            raise Failure("unreached", f"failpoints that are {what}: {', '.join(sorted(names))}")
+
+
 class Tally:
     """Counts kills and faults by name, and prints the table at the end."""
 
@@ -90,6 +109,23 @@ class Tally:
         self.kills = collections.Counter()
         self.faults = collections.Counter()
         self.missed = collections.Counter()
+        self.again = {}  # name -> the step that did not reach it
+
+    def miss(self, name, step):
+        """A process was killed without having reached its failpoint; `step` None: it can't be tried again."""
+        self.missed[name] += 1
+        self.kills["some time later"] += 1
+        if step:
+            self.again[name] = step
+
+    def try_again(self, attempt):
+        """What no step has reached: `attempt` is called with the name and the step. In the end each must be reached."""
+        for name, step in sorted(self.again.items()):
+            for _ in range(TRIES):
+                if self.kills[name] == 0:
+                    attempt(name, step)
+            if self.kills[name] == 0:
+                raise Failure("unreached", f"{self.missed[name]} processes were to be killed at {name}, and none got there")
 
     def kill_count(self):
         return sum(self.kills.values())
@@ -97,13 +133,23 @@ class Tally:
     def count(self):
         return self.kill_count() + sum(self.faults.values())
 
-    def print(self, seed, records, results):
+    def print_counts(self, seed):
         print(f"\n{self.title}: seed {seed}, {time.monotonic() - self.began:.0f} s")
         for title, counter in (("killed at", self.kills), ("fault", self.faults)):
             for name in sorted(counter):
                 print(f"  {title:<10} {name:<34} {counter[name]:6d}")
         if self.missed:
-            print(f"  not reached, killed later: {sum(self.missed.values())} ({', '.join(sorted(self.missed))})")
+            print(f"  not reached, killed later: {sum(self.missed.values())} ("
+                  + ", ".join(f"{name}: {count}, reached {self.kills[name]} times"
+                              for name, count in sorted(self.missed.items())) + ")")
+
+    def print_broken_off(self, seed, failure, excuse):
+        self.print_counts(seed)
+        print(f"  kills {self.kill_count()}, other faults {sum(self.faults.values())}: excused 1 ({failure}), because {excuse}",
+              flush=True)
+
+    def print(self, seed, records, results):
+        self.print_counts(seed)
         print(f"  records {records}, results checked {results}")
         print(f"  kills {self.kill_count()}, other faults {sum(self.faults.values())}: "
               "lost 0, duplicated 0, reordered 0, wrong 0", flush=True)
@@ -149,16 +195,22 @@ class Watched:
         if self.failure is not None:
             raise self.failure
 
-    def wait_for(self, total, processes):
-        """Until each output has `total` results; the processes that make them must stay alive."""
-        deadline = time.monotonic() + PATIENCE
+    def wait_for(self, total, processes, check_silence=lambda: None):
+        """Until each output has `total` results; the processes that make them must stay alive. Each result that comes is a
+        sign of life. `check_silence` is called before something is called lost, and may know another reason."""
+        deadline, checked = 0, -1
         while min(self.verifier.total("crash-sums"), self.verifier.total("crash-groups")) < total:
             self.check()
             for process in processes:
                 if not process.running():
                     raise Failure("stuck", f"a process without a fault ended with {process.process.returncode}")
+            if self.verifier.checked != checked:
+                deadline, checked = time.monotonic() + PATIENCE, self.verifier.checked
             if time.monotonic() > deadline:
+                check_silence()
+                if self.verifier.checked != checked:
+                    continue
                 raise Failure("lost", f"{total} records, but {self.verifier.total('crash-sums')} sums and "
-                                      f"{self.verifier.total('crash-groups')} in groups after {PATIENCE} s")
+                                      f"{self.verifier.total('crash-groups')} in groups, and no more for {PATIENCE} s")
             time.sleep(0.01)
         self.check()

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Built-in bugs, each put into a copy of the sources on its own: the tests must catch every one.
 
-    mutants.py [NAME_PART...]     JOBS: compilers at once; TIDEMILL_MUTANTS: a directory that is kept between runs
+    mutants.py [--fast | --check | NAME_PART...]
+
+--fast: those that a unit test catches within seconds, for each run of the tests; --check: only whether each text is there
+once. JOBS: compilers at once; TIDEMILL_MUTANTS: a directory that is kept between runs.
 
 A mutant is a replacement in one file, and the tests that are to notice it, in the order in which they are tried. A
 mutant whose text is no longer there is an error, so that the list follows the sources. A test that fails or hangs has
@@ -21,8 +24,8 @@ TIMEOUT = 300
 UNIT = {
     name: [f"tests/{name}"] for name in (
         "engine_test_commit", "engine_test_restore", "engine_test_restore_verdict", "engine_test_stream_thread",
-        "engine_test_worker", "engine_test_timers", "store_test_set", "store_test_append", "store_test_quarantine", "store_test_table", "store_test_store_model",
-        "engine_test_worker_source", "engine_test_worker_sink", "engine_test_sink_task", "connectors_test_sqlite_sink",
+        "engine_test_worker", "engine_test_timers", "store_test_set", "store_test_append", "store_test_quarantine", "store_test_table",
+        "store_test_store_model", "engine_test_slot", "engine_test_worker_source", "engine_test_worker_sink", "engine_test_sink_task", "connectors_test_sqlite_sink",
         "local_test_local_session", "local_test_local_commit", "kafka_test_kafka_mock")
 }
 SIMULATION = {"simulation": ["tests/crash_simulation", "800", "1"],
@@ -62,9 +65,12 @@ MUTANTS = [
      "    struct reader_config config = {positions, count, true};",
      ["engine_test_restore", "kafka: state lost"]),
     ("the store commits before the transaction", "runtime/engine/commit.c",
-     "    FAILPOINT(COMMITTED);\n    for (size_t i = 0; i < round->count; i++) {",
-     "    FAILPOINT(COMMITTED);\n    for (size_t i = 0; i < round->count && round->commit->step != COMMIT_TRANSACTION; i++) {",
-     None),
+     "static enum err_class transaction(struct round *round)\n{\n    struct commit *commit = round->commit;\n"
+     "    collect_positions(round);\n",
+     "static enum err_class commit_stores(struct round *round);\n\n"
+     "static enum err_class transaction(struct round *round)\n{\n    struct commit *commit = round->commit;\n"
+     "    collect_positions(round);\n    commit_stores(round);\n",
+     ["protocol", "engine_test_commit", "simulation"]),
     ("no seek after an abort", "runtime/engine/worker_commit.c",
      "        if (worker_seek_back(worker, input, err)) {", "        if (input->topic == NULL && worker_seek_back(worker, input, err)) {",
      ["protocol", "engine_test_worker"]),
@@ -88,7 +94,8 @@ MUTANTS = [
      "    if (order > 0) {\n        return judge_ahead", "    if (order > 7) {\n        return judge_ahead",
      ["engine_test_restore_verdict"]),
     ("commits of others behind a state that is ahead of the group", "runtime/engine/restore_replay.c",
-     "        } else if (restoration->resumes) {", "        } else if (restoration->resumes && index > 1000) {",
+     "restoration->tail != TAIL_APPLIED && is_commit(restoration, index)",
+     "restoration->tail == TAIL_LOST && is_commit(restoration, index)",
      ["engine_test_restore"]),
     ("rollback keeps the changes", "runtime/store/table.c",
      "        if (changed->before == NULL) {\n            remove_entry(table, changed->entry);\n        } else {\n            restore_before(table, changed);",
@@ -175,15 +182,59 @@ MUTANTS = [
      "    if (lost || thread->failed || thread->leave || !commit_before_revocation(thread, err) || !everything) {",
      "    if (thread->failed || thread->leave || (!lost && !commit_before_revocation(thread, err)) || !everything) {",
      ["protocol"]),
+    ("the end that a reader reports is taken for the changelog's end", "runtime/engine/restore_replay.c",
+     "    apply_all(restorer, records, count);\n",
+     "    apply_all(restorer, records, count);\n"
+     "    for (size_t i = 0; count == 0 && i < restorer->active_count; i++) {\n"
+     "        for (size_t r = 0; r < restorer->active[i]->count; r++) {\n"
+     "            restorer->active[i]->replays[r].target = restorer->active[i]->replays[r].position;\n"
+     "        }\n    }\n",
+     ["engine_test_restore", "kafka: open transaction"]),
+    ("a delta is merged twice", "runtime/store/merge_pass.c",
+     ".seen = rows->merged, .last = rows->merged, .rows_each = LEAST_ROWS};",
+     ".seen = --rows->merged, .last = rows->merged, .rows_each = LEAST_ROWS};",
+     ["store_test_set", "store_test_store_model", "simulation"]),
+    ("of the changes of a key the oldest is merged", "runtime/store/merge_pass.c",
+     "(one->number < other->number) - (one->number > other->number);",
+     "(one->number > other->number) - (one->number < other->number);",
+     ["store_test_store_model", "simulation"]),
+    ("an entry that is not in the files is evicted", "runtime/store/table.c",
+     "        if (entry == NULL || entry == keep || !is_clean(entry)) {\n            continue;",
+     "        if (entry == NULL || entry == keep) {\n            continue;",
+     ["store_test_table", "store_test_store_model"]),
+    ("positions are committed before the outputs", "runtime/local/local_commit.c",
+     "    for (size_t i = 0; i < request->append_count; i++) {\n        if (run_append(",
+     "    for (size_t i = 0; i < request->position_count; i++) {\n"
+     "        if (put_position(db, request->app, &request->positions[i], err) != 0) {\n            return -1;\n        }\n    }\n"
+     "    if (request->position_count > 0 &&\n"
+     "        (local_db_exec(db, SQL_COMMIT, err) != 0 || local_db_exec(db, SQL_BEGIN_WRITE, err) != 0)) {\n"
+     "        return -1;\n    }\n"
+     "    for (size_t i = 0; i < request->append_count; i++) {\n        if (run_append(",
+     ["local_test_local_commit", "simulation", "embedded"]),
+    ("a slot is used by two processes", "runtime/engine/slot.c",
+     "    } else if (flock(slot->lock, LOCK_EX | LOCK_NB)) {", "    } else if (flock(slot->lock, LOCK_EX | LOCK_NB) && result == 0) {",
+     ["engine_test_slot"]),
+    ("the log's lock is not taken", "runtime/local/local_lock.c",
+     "        result = flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB));", "        result = 0 * (int)wait;",
+     ["local_test_local_session"]),
 ]
 
+# Those of --fast: their tests take about a second, and need no more than three programs.
+FAST = ("a store that is behind is used as it is", "a store that is ahead is used as it is",
+        "a store that could not commit goes on", "an unknown outcome counts as committed", "rollback keeps the changes",
+        "an entry that is not in the files is evicted")
 
-def prepare_store_before_transaction(text):
-    """The only one that is more than a replacement: the stores' step is run before the transport's commit, too."""
-    old = "static enum err_class transaction(struct round *round)\n{\n    struct commit *commit = round->commit;\n    collect_positions(round);\n"
-    assert text.count(old) == 1, "commit.c has changed"
-    return text.replace(old, "static enum err_class commit_stores(struct round *round);\n\n" + old.replace(
-        "    collect_positions(round);\n", "    collect_positions(round);\n    commit_stores(round);\n"))
+
+def check_texts():
+    """A mutant whose text is not there once is stale: it would be none, or another one."""
+    stale = []
+    for name, file, text, replacement, _ in MUTANTS:
+        with open(os.path.join(ROOT, file)) as source:
+            count = source.read().count(text)
+        if count != 1 or text == replacement:
+            stale.append(f"{name}: {file} has its text {count} times\n{text}")
+    stale += [f"{name}: --fast names it, and it is not there" for name in FAST if name not in [m[0] for m in MUTANTS]]
+    return stale
 
 
 class Tree:
@@ -262,9 +313,8 @@ class Tree:
             before = file.read()
         if before.count(text) != 1:
             sys.exit(f"{name} no longer has this text once, so the list of mutants must be brought up to date:\n{text}")
-        after = before.replace(text, replacement)
         with open(path, "w") as file:
-            file.write(after)
+            file.write(before.replace(text, replacement))
         return path, before
 
     def put_back(self, path, before):
@@ -277,10 +327,6 @@ def run_mutant(tree, mutant):
     name, file, text, replacement, tests = mutant
     tree.hung = False
     path, before = tree.change(file, text, replacement)
-    if tests is None:
-        with open(path, "w") as source:
-            source.write(prepare_store_before_transaction(before))
-        tests = ["protocol", "engine_test_commit", "simulation"]
     try:
         tree.make(tests)
         for test in tests:
@@ -295,7 +341,7 @@ def run_mutant(tree, mutant):
 
 
 def check_unchanged(tree, mutants):
-    tests = sorted({t for m in mutants for t in (m[4] or []) if t in UNIT or t in SIMULATION})
+    tests = sorted({t for m in mutants for t in m[4] if t in UNIT or t in SIMULATION})
     tree.make(tests)
     for test in tests:
         if not tree.test(test):
@@ -303,7 +349,12 @@ def check_unchanged(tree, mutants):
 
 
 def main():
-    wanted = [m for m in MUTANTS if not sys.argv[1:] or any(part in m[0] for part in sys.argv[1:])]
+    if stale := check_texts():
+        sys.exit("The list of mutants must be brought up to date:\n" + "\n".join(stale))
+    if sys.argv[1:] == ["--check"]:
+        return
+    parts = FAST if sys.argv[1:] == ["--fast"] else sys.argv[1:]
+    wanted = [m for m in MUTANTS if not parts or any(part in m[0] for part in parts)]
     directory = os.environ.get("TIDEMILL_MUTANTS") or tempfile.mkdtemp(prefix="tidemill-mutants-")
     tree = Tree(directory)
     survivors = 0

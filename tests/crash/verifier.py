@@ -148,16 +148,33 @@ class LogReader:
         return {r["key"]: r["value"] for r in records if not r["key"].startswith("\0")}
 
 
+def dump_store(program, store, *options):
+    """What is in the files of a store, which are read at rest."""
+    command = [program, "state", "dump", store, "--format", "json", *options]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if result.returncode != 0:
+        raise Failure("wrong", f"{' '.join(command)} ended with {result.returncode}: {result.stderr.decode()}")
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def by_key(store, records):
+    """A key must not be in two partitions."""
+    values = {r["key"]: r["value"] for r in records}
+    if len(values) != len(records):
+        raise Failure("wrong", f"a key is twice in the store {store}")
+    return values
+
+
 def read_stores(program, data):
-    """What is in the files of the stores; a key must not be in two partitions."""
-    stores = {}
-    for store in CHANGELOGS:
-        command = [program, "state", "dump", store, "--app", APP, "--data", data, "--format", "json"]
-        lines = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()
-        stores[store] = {r["key"]: r["value"] for r in map(json.loads, lines)}
-        if len(stores[store]) != len(lines):
-            raise Failure("wrong", f"a key is twice in the store {store}")
-    return stores
+    return {store: by_key(store, dump_store(program, store, "--app", APP, "--data", data)) for store in CHANGELOGS}
+
+
+def read_owned_stores(program, owners):
+    """`owners`: (store, partition) -> its directory at the process that has it. Others may keep older copies."""
+    records = {store: [] for store in CHANGELOGS}
+    for (store, partition), directory in owners.items():
+        records[store] += dump_store(program, store, "--state-dir", directory, "--partition", str(partition))
+    return {store: by_key(store, found) for store, found in records.items()}
 
 
 class LogFollower:
@@ -247,8 +264,9 @@ class KafkaReader:
         while not self.at_ends(ends):
             for message in self.take():
                 each(message)
+                deadline = time.monotonic() + PATIENCE
             if time.monotonic() > deadline:
-                raise Failure("lost", f"the last stable offsets of {self.topics} stay below {ends}")
+                raise Failure("hanging", f"the last stable offsets of {self.topics} stay below {ends}")
 
     def close(self):
         self.consumer.close()
@@ -289,7 +307,8 @@ def verify_log(program, data):
     return verifier, sent
 
 
-def verify_kafka(brokers):
+def verify_kafka(brokers, stores=None):
+    """`stores`: what is in the files of those who have the partitions; None: the topics only."""
     verifier = Verifier()
     sent = count_input(json.loads(m.value()) for m in kafka_whole(brokers, INPUT))
     reader = KafkaReader(brokers, SUMS, GROUPED)
@@ -298,6 +317,8 @@ def verify_kafka(brokers):
     reader.close()
     verifier.check_complete(sent)
     verifier.check_folds("changelog", {store: kafka_fold(brokers, topic) for store, topic in CHANGELOGS.items()})
+    if stores is not None:
+        verifier.check_folds("store", stores)
     return verifier, sent
 
 

@@ -7,6 +7,7 @@ failed=0
 for check in arrows homes sizes prefixes words; do
     tests/lint/$check.sh || { echo "lint: $check FAILED"; failed=1; }
 done
+python3 tests/crash/mutants.py --check || { echo "lint: mutants FAILED"; failed=1; }
 if command -v clang-format > /dev/null; then
     git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror || { echo "lint: format FAILED (make format)"; failed=1; }
 else
