@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""How long an app is silent: from kill -9 of its only process, which is started again at once, to its next committed
-output; and on Kafka from SIGTERM of one of two processes to the other's first output on every partition, four times as
-often when it has their state from before as when it has to restore all of it.
+"""How long an app is silent: from kill -9 of its only process, which is started again at once, to its next commit, in
+the middle of a backlog; and on Kafka from SIGTERM of one of two processes to the other's first output on every
+partition, four times as often when it has their state from before as when it has to restore all of it.
 
-    recovery.py --tidemill PROGRAM [--broker DIRECTORY] [--keys 1000000] [--times 5]
+    recovery.py --tidemill PROGRAM [--broker DIRECTORY] [--keys 1000000] [--backlog 8000000] [--times 5]
 
-Without --broker on the embedded log; DIRECTORY is one that tests/support/kafka.sh started. Records come all the while;
-the clock runs from the signal until a reader (read_committed) has the first output that was made after it.
+Without --broker on the embedded log; DIRECTORY is one that tests/support/kafka.sh started. The clock runs from the
+signal: after a kill until the group's committed positions have moved, which takes the outputs along; after SIGTERM until
+a reader (read_committed) has an output that was made after it, while records come all the time.
 """
 import argparse
 import json
@@ -20,6 +21,7 @@ import threading
 import time
 
 PARTITIONS = 4
+PATIENCE = 60
 SCRIPT = """
 local tm = require "tidemill"
 local app = tm.app "recovery"
@@ -50,6 +52,19 @@ class Scene:
             time.sleep(0.0005)
         return time.monotonic() - after
 
+    def start_first(self):
+        return self.start("a", "--instance", "a")
+
+    def wait_for_commit(self, before, every):
+        """Until the committed position of one partition, or of every one, is behind those of `before`."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            moved = [now > then for now, then in zip(self.positions(), before)]
+            if all(moved) if every else any(moved):
+                return
+        raise SystemExit(f"recovery.py: nothing was committed for {PATIENCE} s. Is the backlog used up? Give a larger "
+                         "--backlog, or look at the log in " + self.directory)
+
     def close(self):
         self.ended = True
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -58,40 +73,27 @@ class Scene:
 class LogScene(Scene):
     name = "embedded log"
 
-    def fill(self):
+    def start_first(self):
+        return self.start("a")
+
+    def produce(self, count):
         path = os.path.join(self.directory, "in.jsonl")
         with open(path, "w") as file:
-            for key in range(self.options.keys):
-                file.write('{"k":"key-%d"}\n' % key)
-        tool = [self.options.tidemill, "produce", "recovery-in"]
-        subprocess.run([*tool, path, *self.arguments, "--key", "k"], check=True, stdout=subprocess.DEVNULL)
+            for key in range(count):
+                file.write('{"k":"key-%d"}\n' % (key % self.options.keys))
+        subprocess.run([self.options.tidemill, "produce", "recovery-in", path, *self.arguments, "--key", "k"],
+                       check=True, stdout=subprocess.DEVNULL)
+
+    def fill(self):
+        self.produce(self.options.keys)
         subprocess.run([self.options.tidemill, "run", self.script, *self.arguments, "--until-end"], check=True,
                        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.producer = subprocess.Popen([*tool, *self.arguments, "--key", "k"], stdin=subprocess.PIPE,
-                                         stdout=subprocess.DEVNULL)
-        self.consumer = subprocess.Popen([self.options.tidemill, "consume", "recovery-out", *self.arguments, "--from",
-                                          "end", "--follow", "--format", "json"], stdout=subprocess.PIPE)
-        threading.Thread(target=self.read, daemon=True).start()
-        threading.Thread(target=self.feed, daemon=True).start()
 
-    def feed(self):
-        """A pipe that pauses for 100 ms has what it gave committed."""
-        while not self.ended:
-            lines = "".join('{"k":"key-%d"}\n' % (self.probe + i) for i in range(50))
-            self.probe = (self.probe + 50) % self.options.keys
-            self.producer.stdin.write(lines.encode())
-            self.producer.stdin.flush()
-            time.sleep(0.105)
-
-    def read(self):
-        for line in self.consumer.stdout:
-            self.seen[json.loads(line)["partition"]] = time.monotonic()
-
-    def close(self):
-        self.ended = True
-        self.consumer.kill()
-        self.producer.kill()
-        super().close()
+    def positions(self):
+        lag = subprocess.run([self.options.tidemill, "lag", "--app", "recovery", *self.arguments, "--json"], check=True,
+                             stdout=subprocess.PIPE)
+        rows = [json.loads(line) for line in lag.stdout.splitlines()]
+        return [row["committed"] for row in sorted(rows, key=lambda row: row["partition"])]
 
 
 class KafkaScene(Scene):
@@ -111,13 +113,35 @@ class KafkaScene(Scene):
             future.result(60)
         self.producer = Producer({"bootstrap.servers": self.brokers, "linger.ms": 5, "partitioner": "murmur2_random",
                                   "queue.buffering.max.messages": 2000000})
-        for key in range(self.options.keys):
-            self.producer.produce("recovery-in", '{"k":"key-%d"}' % key, "key-%d" % key)
-            if key % 1000 == 0:
-                self.producer.poll(0)
-        self.producer.flush(300)
+        self.group = Consumer({"bootstrap.servers": self.brokers, "group.id": "recovery",
+                               "isolation.level": "read_uncommitted"})  # does not wait for the dead one's transaction
+        self.produce(self.options.keys)
         subprocess.run([self.options.tidemill, "run", self.script, *self.arguments, "--until-end", "--instance", "a"],
                        check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def produce(self, count):
+        for i in range(count):
+            key = i % self.options.keys
+            self.producer.produce("recovery-in", '{"k":"key-%d"}' % key, "key-%d" % key)
+            if i % 1000 == 0:
+                self.producer.poll(0.01 if len(self.producer) > 1000000 else 0)
+        self.producer.flush(300)
+
+    def positions(self):
+        from confluent_kafka import TopicPartition
+        committed = self.group.committed([TopicPartition("recovery-in", p) for p in range(PARTITIONS)], timeout=60)
+        return [place.offset for place in committed]
+
+    def wait_for_end(self):
+        from confluent_kafka import TopicPartition
+        ends = [self.group.get_watermark_offsets(TopicPartition("recovery-in", p), timeout=60)[1]
+                for p in range(PARTITIONS)]
+        while self.positions() != ends:
+            time.sleep(0.1)
+
+    def begin_traffic(self):
+        from confluent_kafka import Consumer, TopicPartition
+        self.wait_for_end()
         self.consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "recovery-reader",
                                   "isolation.level": "read_committed", "fetch.wait.max.ms": 10})
         places = [TopicPartition("recovery-out", p) for p in range(PARTITIONS)]
@@ -147,23 +171,24 @@ def report(scene, what, times):
           f"{min(times) * 1000:.0f} to {max(times) * 1000:.0f} ms, {len(times)} times", flush=True)
 
 
-def measure_kills(scene):
-    """The output that counts is one made after the kill: the process is dead before the clock starts."""
+def measure_kills(scene, what):
+    """What a dead process has committed stands fast: what moves then is the next one's work."""
     first, every = [], []
-    process = scene.start("a", "--instance", "a") if scene.name == "Kafka" else scene.start("a")
+    process = scene.start_first()
     for _ in range(scene.options.times):
-        scene.wait_for_outputs(time.monotonic(), PARTITIONS)
-        time.sleep(1)
+        scene.wait_for_commit(scene.positions(), every=True)
+        time.sleep(0.5)
+        began = time.monotonic()
         process.kill()
         process.wait()
-        time.sleep(0.2)  # the reader has what was committed before
-        began = time.monotonic()
-        process = scene.start("a", "--instance", "a") if scene.name == "Kafka" else scene.start("a")
-        first.append(scene.wait_for_outputs(began, 1))
-        scene.wait_for_outputs(began, PARTITIONS)
+        before = scene.positions()
+        process = scene.start_first()
+        scene.wait_for_commit(before, every=False)
+        first.append(time.monotonic() - began)
+        scene.wait_for_commit(before, every=True)
         every.append(time.monotonic() - began)
-    report(scene, "start after kill -9 to the next output", first)
-    report(scene, "start after kill -9 to the next output of every partition", every)
+    report(scene, f"kill -9 {what} to the next commit", first)
+    report(scene, f"kill -9 {what} to the next commit of every partition", every)
     return process
 
 
@@ -205,14 +230,17 @@ def main():
     parser.add_argument("--tidemill", required=True)
     parser.add_argument("--broker")
     parser.add_argument("--keys", type=int, default=1000000)
+    parser.add_argument("--backlog", type=int, default=8000000)
     parser.add_argument("--times", type=int, default=5)
     options = parser.parse_args()
     scene = KafkaScene(options) if options.broker else LogScene(options)
     process = None
     try:
         scene.fill()
-        process = measure_kills(scene)
+        scene.produce(options.backlog)
+        process = measure_kills(scene, "in the middle of a backlog")
         if options.broker:
+            scene.begin_traffic()
             process = measure_handover(scene, process)
     finally:
         if process:
