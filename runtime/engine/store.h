@@ -149,8 +149,8 @@ struct store_driver {
     /* For a set that may not commit for a while: gives memory back that others need more, takes up what its merge has
      * done, and begins one in a pause. To be called a few times a second. */
     void (*tidy)(struct store_set *set);
-    /* For a set that is at the end of its work: brings what is committed, in the background, where other programs read
-     * it. True: there is nothing left to do, or it can't be done; false: to be asked again. */
+    /* For a set that is at the end of its work: brings what is committed at the first call, in the background, where
+     * other programs read it. True: it is there, or can't be brought there; false: to be asked again. */
     bool (*settle)(struct store_set *set);
 
     int64_t (*bytes)(const struct store_set *set);   /* memory and files, about */

@@ -383,14 +383,18 @@ bool interval_settle(struct store_set *set)
         set->append.state == APPEND_FAILED) {
         return true;
     }
-    if (set->phase == PHASE_RUNNING || set->append.state == APPEND_RUNNING) {
+    if (set->append.state == APPEND_RUNNING && set->settle_through == 0) {
         return false;
     }
-    if (set->unmerged_count == 0) {
+    /* Commits may go on: of a source, say, whose position moves with the clock. */
+    set->settle_through = set->settle_through == 0 ? set->seq : set->settle_through;
+    if (set->merged >= set->settle_through || (set->unmerged_count == 0 && set->phase != PHASE_RUNNING)) {
         return true;
     }
-    retire(set, SIZE_MAX);
-    begin_merge(set);
+    if (set->phase != PHASE_RUNNING && set->append.state != APPEND_RUNNING) {
+        retire(set, SIZE_MAX);
+        begin_merge(set);
+    }
     return false;
 }
 

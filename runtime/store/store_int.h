@@ -83,6 +83,7 @@ struct store_set {
     int64_t unmerged_count;
     int64_t merging_bytes; /* of those that the running merge merges */
     int64_t merging_through;
+    int64_t settle_through; /* the last commit when the store was first asked to settle; 0: it was not */
     enum merge_phase phase;
     struct merge *merge;
     bool checkpointing;      /* what runs only moves the WALs into the files */
