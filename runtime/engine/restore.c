@@ -114,6 +114,7 @@ static enum restore_verdict judge(const struct restorer *restorer, struct worker
         .committed = committed,
         .committed_count = inputs,
         .commit_number = worker_commit_number(worker),
+        .restored_in_part = worker_restored_in_part(worker),
         .resumable = worker_resumable(worker),
         .recreated = worker_recreated_input(worker),
         .changelogs = changelogs,

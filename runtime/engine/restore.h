@@ -18,6 +18,7 @@
  * |------------------------------------|----------------------------------------------------------------------|
  * | in a batch: c12                    | replays from where progress was last saved; entries are whole values |
  * | saving progress: restore-save      | the same, or from the new place                                      |
+ * | after it; the group loses offsets  | refuses: only the group knew where the input of such a part ends     |
  * | emptying a store: wipe, c15        | files that don't belong together, or none: rebuilds from the start   |
  *
  * Ownership: from restorer_start until restorer_finished hands it back, the worker's stores and its changelogs' offsets
@@ -56,8 +57,9 @@ struct restore_facts {
     int32_t partitions;               /* of the sub-topology now; 0: not known */
     const struct position *committed; /* stable offsets of the group, one per input */
     size_t committed_count;
-    int64_t commit_number; /* of the group's last commit of this worker, as its metadata says; 0: not known */
-    bool resumable;        /* its inputs can be read from where the store stands */
+    int64_t commit_number;    /* of the group's last commit of this worker, as its metadata says; 0: not known */
+    int64_t restored_in_part; /* the same when the restoration began that is unfinished; OFFSET_NONE: none is */
+    bool resumable;           /* its inputs can be read from where the store stands */
     const char
         *recreated; /* an input that is another topic than when the store was committed; NULL: not known of any */
     const struct restore_changelog *changelogs;

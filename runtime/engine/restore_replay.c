@@ -40,6 +40,9 @@ static int fail_store(struct restoration *restoration)
 
 int restore_save(struct restoration *restoration, bool complete)
 {
+    if (!complete && restoration->tail == TAIL_FORGOTTEN) {
+        return 0; /* nothing was applied, and the stores are not to be taken for restored in part */
+    }
     for (size_t i = 0; i < restoration->count; i++) {
         worker_set_changelog_offset(restoration->worker, (int)i, restoration->replays[i].position);
     }

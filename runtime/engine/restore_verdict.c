@@ -66,6 +66,32 @@ int restore_refuse_lost(const char *app, const char *worker, const char *topic, 
         app, worker, topic, app);
 }
 
+static bool lacks_offsets(const struct restore_facts *facts)
+{
+    for (size_t i = 0; i < facts->committed_count; i++) {
+        if (facts->committed[i].offset != OFFSET_NONE) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Entries of commits that the group knew when the restoration began are in the stores: without them, where the input
+ * goes on can't be said. Offsets that somebody has set by hand carry no number, and are what was wanted. */
+static bool part_lost(const struct restore_facts *facts, struct err *why)
+{
+    bool forgotten = facts->commit_number > 0 && facts->commit_number < facts->restored_in_part;
+    if (facts->restored_in_part == OFFSET_NONE || (!lacks_offsets(facts) && !forgotten)) {
+        return false;
+    }
+    err_set(why, ERR_FATAL, ERR_TOPIC,
+            "The state of worker %s is restored in part only, and the group %s has lost the committed offsets that it "
+            "belongs to. Reading on would count records twice. Start over with: tidemill reset --app %s --to-earliest "
+            "--execute",
+            facts->worker, facts->app, facts->app);
+    return true;
+}
+
 static bool changelog_gone(const struct restore_facts *facts, struct err *why)
 {
     for (size_t i = 0; i < facts->changelog_count; i++) {
@@ -132,10 +158,7 @@ static int compare_inputs(const struct restore_facts *facts)
 /* Without committed offsets nothing says that a rebuild was finished: then the end must have been reached. */
 static bool knows_all_changelogs(const struct restore_facts *facts)
 {
-    bool committed = false;
-    for (size_t i = 0; i < facts->committed_count; i++) {
-        committed = committed || facts->committed[i].offset != OFFSET_NONE;
-    }
+    bool committed = !lacks_offsets(facts);
     for (size_t i = 0; i < facts->changelog_count; i++) {
         const struct restore_changelog *changelog = &facts->changelogs[i];
         bool empty = changelog->kept == OFFSET_NONE && changelog->high == 0;
@@ -169,7 +192,7 @@ static bool too_old(const struct restore_facts *facts)
 /* Offsets that somebody has set by hand carry no number. */
 static bool has_forgotten(const struct restore_facts *facts)
 {
-    bool known = facts->changelog_count > 0;
+    bool known = facts->changelog_count > 0 && facts->restored_in_part == OFFSET_NONE;
     for (size_t i = 0; i < facts->changelog_count; i++) {
         known = known && facts->changelogs[i].kept != OFFSET_NONE;
     }
@@ -195,14 +218,15 @@ enum restore_verdict restore_judge(const struct restore_facts *facts, struct err
         err_set(why, ERR_SKIP, ERR_OK, "there is no state on this machine");
         return VERDICT_REBUILD;
     }
-    if (partitions_changed(facts, why) || changelog_gone(facts, why) || offsets_expired(facts, why)) {
+    if (partitions_changed(facts, why) || changelog_gone(facts, why) || offsets_expired(facts, why) ||
+        part_lost(facts, why)) {
         return refuse(why);
     }
     int order = compare_inputs(facts);
     if (order > 0) {
         return judge_ahead(facts, why);
     }
-    if (order == 0 && knows_all_changelogs(facts)) {
+    if (order == 0 && facts->restored_in_part == OFFSET_NONE && knows_all_changelogs(facts)) {
         err_set(why, ERR_SKIP, ERR_OK, "the state stands at the committed offsets");
         return VERDICT_REUSE;
     }

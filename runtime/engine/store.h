@@ -48,6 +48,10 @@ struct store_meta {
     int64_t committed_ms; /* wall time of the last commit */
 };
 
+/* Among the inputs of a meta row while a restoration that began with offsets of the group is unfinished: its offset is
+ * the number of the group's last commit then (0: not known). No topic can have that name. */
+#define STORE_RESTORED_IN_PART "#restored-in-part"
+
 /* Where the store knows an input; NULL: it does not. */
 static inline const struct store_position *store_meta_input(const struct store_meta *meta, const char *topic,
                                                             int32_t partition)

@@ -107,6 +107,8 @@ static int open_stores(struct worker *worker, struct err *err)
     if (result) {
         return err_wrap(err, "opening the state of worker %s", worker->name);
     }
+    const struct store_position *part = store_meta_input(&worker->found, STORE_RESTORED_IN_PART, 0);
+    worker->restored_in_part = part ? part->offset : OFFSET_NONE;
     worker_find_changelogs(worker);
     worker_find_tasks(worker);
     if (worker->stores) {

@@ -139,8 +139,12 @@ bool worker_names_changelog(const struct worker *worker, const char *metadata);
 /* Empties the stores and forgets every position of the meta row: a rebuild begins. */
 int worker_wipe_stores(struct worker *worker, struct err *err);
 /* Makes restored entries durable with the changelog offsets as set. `complete`: the stores are now at the group's
- * committed offsets; else the input offsets stay those found at open. */
+ * committed offsets; else the input offsets stay those found at open, and the meta row says that the stores are
+ * restored in part. */
 int worker_commit_restored(struct worker *worker, bool complete, struct err *err);
+/* Number of the group's last commit when the restoration began that has left the stores restored in part (0: not
+ * known); OFFSET_NONE: they aren't, or the group had no offset then. */
+int64_t worker_restored_in_part(const struct worker *worker);
 const struct store_meta *worker_found_meta(const struct worker *worker, bool *fresh); /* as the store was opened */
 struct graph *worker_graph(struct worker *worker);
 struct metric_set *worker_metrics(struct worker *worker);

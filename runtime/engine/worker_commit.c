@@ -139,6 +139,7 @@ int worker_wipe_stores(struct worker *worker, struct err *err)
     }
     worker->found.input_count = 0;
     worker->found.changelog_count = 0;
+    worker->restored_in_part = OFFSET_NONE;
     return worker->config.stores->wipe(worker->stores, err);
 }
 
@@ -342,12 +343,49 @@ int worker_refresh_store(struct worker *worker, struct err *err)
     return due ? write_meta_as_committed(worker, err) : 0;
 }
 
+static bool has_offsets(const struct worker *worker)
+{
+    for (size_t i = 0; i < worker->input_count; i++) {
+        if (worker->inputs[i].committed >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is applied belongs to offsets that only the group knows. Should it lose them, the stores are of no use. */
+static int write_meta_in_part(struct worker *worker, struct err *err)
+{
+    struct store_position *inputs = memory_alloc(sizeof(*inputs) * (worker->found.input_count + 1));
+    size_t count = 0;
+    for (size_t i = 0; i < worker->found.input_count; i++) {
+        if (strcmp(worker->found.inputs[i].topic, STORE_RESTORED_IN_PART) != 0) {
+            inputs[count++] = worker->found.inputs[i];
+        }
+    }
+    if (has_offsets(worker) && worker->commit_number > worker->restored_in_part) {
+        worker->restored_in_part = worker->commit_number;
+    }
+    if (worker->restored_in_part != OFFSET_NONE) {
+        inputs[count++] = (struct store_position){STORE_RESTORED_IN_PART, 0, worker->restored_in_part, NULL};
+    }
+    int result = write_meta(worker, inputs, count, err);
+    free(inputs);
+    return result;
+}
+
 int worker_commit_restored(struct worker *worker, bool complete, struct err *err)
 {
-    if (complete) {
-        return write_meta_as_committed(worker, err);
+    if (!complete) {
+        return write_meta_in_part(worker, err);
     }
-    return write_meta(worker, worker->found.inputs, worker->found.input_count, err);
+    worker->restored_in_part = OFFSET_NONE;
+    return write_meta_as_committed(worker, err);
+}
+
+int64_t worker_restored_in_part(const struct worker *worker)
+{
+    return worker->restored_in_part;
 }
 
 /* ---- the way back ---- */

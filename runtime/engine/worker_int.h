@@ -117,8 +117,9 @@ struct worker {
     size_t output_capacity;
 
     struct store_set *stores;
-    char *directory;         /* of the stores, claimed; NULL: in memory, or there are none */
-    struct store_meta found; /* meta row as it was at open */
+    char *directory;          /* of the stores, claimed; NULL: in memory, or there are none */
+    struct store_meta found;  /* meta row as it was at open */
+    int64_t restored_in_part; /* as the meta row says now; see worker_restored_in_part */
     bool fresh;
     struct worker_ttl *ttl; /* NULL: the sub-topology has no stores */
     struct worker_changelog *changelogs;

@@ -88,7 +88,7 @@ MUTANTS = [
      "replay->from.offset == OFFSET_NONE ? replay->target : replay->from.offset;",
      ["simulation", "engine_test_restore"]),
     ("a store that is behind is used as it is", "runtime/engine/restore_verdict.c",
-     "    if (order == 0 && knows_all_changelogs(facts)) {", "    if (order <= 0 && knows_all_changelogs(facts)) {",
+     "    if (order == 0 && facts->restored_in_part", "    if (order <= 0 && facts->restored_in_part",
      ["protocol", "engine_test_restore_verdict", "simulation"]),
     ("a store that is ahead is used as it is", "runtime/engine/restore_verdict.c",
      "    if (order > 0) {\n        return judge_ahead", "    if (order > 7) {\n        return judge_ahead",

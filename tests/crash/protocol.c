@@ -160,6 +160,9 @@ static void check_found(const struct store_config *config, const struct store_me
 {
     for (size_t i = 0; meta->app && i < meta->input_count; i++) {
         const struct store_position *kept = &meta->inputs[i];
+        if (strcmp(kept->topic, STORE_RESTORED_IN_PART) == 0) {
+            continue;
+        }
         int64_t offset = protocol_group_offset(current, kept->topic, kept->partition);
         if (kept->offset > offset) {
             protocol_fail("the state of %s is at %lld of %s, the group at %lld", config->worker,

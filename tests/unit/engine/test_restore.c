@@ -388,13 +388,13 @@ static void recreate_changelog(void)
 }
 
 /* A kill after the transaction's commit: the store stays behind. */
-static void fall_behind(void)
+static void fall_behind_by(int keys)
 {
     scene_open_thread();
     scene_settle();
     failing_commits = 1;
     scene.stores.commit = full_commit;
-    scene_send("in", 0, "key0", "x", 9);
+    send_keys(1, keys);
     while (failing_commits > 0) {
         scene_step();
     }
@@ -485,6 +485,53 @@ static void lose_offsets(void)
     ck_assert_int_eq(scene.original->set_group_positions(scene.transport, "app", &none, 1, &scene.err), 0);
 }
 
+/* Progress is kept, and the rest is not restored. */
+static void restore_in_part(void)
+{
+    largest_read = 100;
+    allow_reads(3);
+    scene_open_thread();
+    step_until_restoring();
+    while (__atomic_load_n(&reads_allowed, __ATOMIC_ACQUIRE) > 0) {
+        clock_sleep_ms(1);
+    }
+    scene_close_thread();
+    allow_reads(-1);
+}
+
+static void assert_part_refused(void)
+{
+    scene_open_thread();
+    ck_assert_ptr_nonnull(strstr(step_until_failure(), "The state of worker 0_0 is restored in part only"));
+    scene_close_thread();
+}
+
+START_TEST(a_store_restored_in_part_is_refused_without_offsets)
+{
+    prepare(1);
+    scene.settings.guarantee = GUARANTEE_AT_LEAST_ONCE;
+    fill(1, 1000);
+    scene_delete_state();
+    restore_in_part();
+    lose_offsets();
+    assert_part_refused();
+    scene_close();
+}
+END_TEST
+
+START_TEST(a_store_restored_in_part_is_refused_when_the_group_has_forgotten_commits)
+{
+    prepare(1);
+    fill(1, 10);
+    remember();
+    fall_behind_by(1000);
+    restore_in_part();
+    forget_what_came_after();
+    assert_part_refused();
+    scene_close();
+}
+END_TEST
+
 static void assert_lost(const char *text)
 {
     ck_assert_ptr_nonnull(strstr(text, "The group app has no committed offset for the inputs of worker 0_0 any more, "
@@ -571,7 +618,7 @@ START_TEST(a_recreated_changelog_that_is_longer_is_refused_before_it_is_replayed
 {
     prepare(1);
     fill(1, 10);
-    fall_behind();
+    fall_behind_by(1);
     recreate_changelog();
     for (int i = 0; i < 100; i++) {
         scene_send(CHANGELOG, 0, "key0", "77", i);
@@ -605,7 +652,7 @@ START_TEST(of_two_markers_the_first_one_counts)
                             .timestamp = 1};
     ck_assert_int_eq(memory_transport_append(scene.transport, CHANGELOG, 0, &second, &scene.err), 0);
     fill(1, 10);
-    fall_behind();
+    fall_behind_by(1);
     scene_open_thread();
     scene_settle();
     ck_assert_str_eq(count_in_store(0, "key0"), "2");
@@ -640,15 +687,7 @@ START_TEST(an_interrupted_rebuild_without_committed_offsets_is_not_taken_for_com
         snprintf(key, sizeof(key), "key%d", i);
         scene_send(CHANGELOG, 0, key, "1", i);
     }
-    largest_read = 100;
-    allow_reads(3);
-    scene_open_thread();
-    step_until_restoring();
-    while (__atomic_load_n(&reads_allowed, __ATOMIC_ACQUIRE) > 0) {
-        clock_sleep_ms(1);
-    }
-    scene_close_thread();
-    allow_reads(-1);
+    restore_in_part();
     scene_open_thread();
     scene_settle();
     ck_assert_str_eq(count_in_store(0, "key999"), "1");
@@ -664,6 +703,8 @@ UNIT_MAIN("restore", p7_state_without_files_is_replayed_from_the_changelog, equa
           commits_that_the_group_has_forgotten_are_not_done_again,
           commits_of_others_that_the_group_has_forgotten_are_waited_for, lost_offsets_are_refused_without_local_state,
           lost_offsets_are_refused_where_the_state_is_older_than_the_first_record,
+          a_store_restored_in_part_is_refused_without_offsets,
+          a_store_restored_in_part_is_refused_when_the_group_has_forgotten_commits,
           with_at_least_once_a_changelog_without_offsets_is_restored,
           offsets_of_a_topic_that_is_not_read_any_more_account_for_a_changelog,
           a_recreated_changelog_that_is_shorter_is_refused,

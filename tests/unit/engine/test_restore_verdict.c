@@ -40,6 +40,7 @@ static void set_up(struct scene *scene)
         .committed_count = 1,
         .changelogs = &scene->changelog,
         .changelog_count = 1,
+        .restored_in_part = OFFSET_NONE,
         .now_ms = 10 * DAY_MS + 1000,
         .delete_retention_ms = 7 * DAY_MS,
     };
@@ -236,10 +237,58 @@ START_TEST(a_half_restored_store_goes_on)
 }
 END_TEST
 
+START_TEST(a_store_restored_in_part_is_refused_when_the_group_has_lost_the_offsets)
+{
+    struct scene scene;
+    set_up(&scene);
+    scene.meta.input_count = 0;
+    scene.facts.restored_in_part = 0; /* set by hand when it began */
+    ck_assert_int_eq(judge(&scene), VERDICT_REPLAY);
+    scene.committed.offset = OFFSET_NONE;
+    assert_refused(&scene, "restored in part");
+    scene.changelog.kept = 20;
+    assert_refused(&scene, "restored in part");
+    scene.facts.restored_in_part = OFFSET_NONE; /* a first run of which the group never had an offset */
+    ck_assert_int_eq(judge(&scene), VERDICT_REPLAY);
+}
+END_TEST
+
+START_TEST(a_store_restored_in_part_never_resumes)
+{
+    struct scene scene;
+    struct timers timers;
+    struct bytes metadata = {0};
+    timers_init(&timers);
+    timers_describe(&timers, 7, 1000, &metadata);
+    for (int64_t offset = 99; offset <= 100; offset++) {
+        set_up(&scene);
+        scene.kept_input.metadata = bytes_text(&metadata);
+        scene.facts.resumable = true;
+        scene.facts.restored_in_part = 9;
+        scene.committed.offset = offset;
+        scene.facts.commit_number = 6 + offset - 99;
+        assert_refused(&scene, "restored in part");
+        scene.facts.commit_number = 0; /* set by hand */
+        ck_assert_int_eq(judge(&scene), offset == 99 ? VERDICT_REBUILD : VERDICT_REPLAY);
+    }
+    set_up(&scene);
+    scene.kept_input.metadata = bytes_text(&metadata);
+    scene.facts.resumable = true;
+    scene.facts.restored_in_part = 0;
+    scene.committed.offset = 99;
+    scene.facts.commit_number = 6;
+    ck_assert_int_eq(judge(&scene), VERDICT_REBUILD);
+    bytes_free(&metadata);
+    timers_free(&timers);
+}
+END_TEST
+
 UNIT_MAIN("restore_verdict", no_file_is_rebuilt, equal_offsets_are_reused_without_replay,
           a_store_behind_replays_the_tail, a_store_that_misses_a_commit_without_an_offset_replays_the_tail,
           a_store_that_is_new_in_the_script_is_replayed, a_store_ahead_is_rebuilt_loudly,
           a_store_that_knows_a_later_commit_than_the_group_resumes, an_offset_outside_the_changelog_is_rebuilt,
           a_store_older_than_half_the_tombstones_is_rebuilt, a_changelog_gone_or_made_again_is_refused,
           a_changed_partition_count_is_refused, expired_offsets_are_refused_while_state_exists,
-          expired_offsets_of_a_topic_made_again_are_refused_by_that_name, a_half_restored_store_goes_on)
+          expired_offsets_of_a_topic_made_again_are_refused_by_that_name, a_half_restored_store_goes_on,
+          a_store_restored_in_part_is_refused_when_the_group_has_lost_the_offsets,
+          a_store_restored_in_part_never_resumes)
