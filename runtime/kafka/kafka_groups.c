@@ -73,14 +73,13 @@ static void copy_positions(const rd_kafka_topic_partition_list_t *list, struct g
     }
 }
 
-int kafka_groups_positions(struct transport *base, const char *app, struct group_position **list, size_t *count,
-                           struct err *err)
+static int ask_for_positions(rd_kafka_t *asker, const char *app, struct group_position **list, size_t *count,
+                             struct err *err)
 {
-    struct kafka_transport *transport = kafka_transport(base);
     rd_kafka_ListConsumerGroupOffsets_t *question = rd_kafka_ListConsumerGroupOffsets_new(app, NULL);
     struct kafka_request request;
-    kafka_request_begin(&request, transport->admin, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, KAFKA_REQUEST_MS);
-    rd_kafka_ListConsumerGroupOffsets(transport->admin, &question, 1, request.options, request.queue);
+    kafka_request_begin(&request, asker, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, KAFKA_REQUEST_MS);
+    rd_kafka_ListConsumerGroupOffsets(asker, &question, 1, request.options, request.queue);
     int result = kafka_request_wait(&request, err, "Reading the positions of the group", app);
     if (result == 0) {
         size_t groups = 0;
@@ -93,6 +92,30 @@ int kafka_groups_positions(struct transport *base, const char *app, struct group
     }
     kafka_request_end(&request);
     rd_kafka_ListConsumerGroupOffsets_destroy(question);
+    return result;
+}
+
+/* A coordinator that is loading or has moved makes librdkafka (2.0 to 2.15) look for the asking client's own
+ * coordinator, and a client without a group.id crashes over that. So one asks that has the group's name; it never
+ * joins. */
+int kafka_groups_positions(struct transport *base, const char *app, struct group_position **list, size_t *count,
+                           struct err *err)
+{
+    struct kafka_transport *transport = kafka_transport(base);
+    struct kafka_client client;
+    kafka_client_init(&client, transport, NULL, "positions");
+    struct kafka_client_options options = {.role = KAFKA_ADMIN, .group = app, .uncommitted = true};
+    rd_kafka_t *asker = kafka_conf_client(&client, &options, err);
+    int result = -1;
+    if (asker != NULL) {
+        int64_t until = kafka_now_ms(transport) + KAFKA_REQUEST_MS;
+        while ((result = ask_for_positions(asker, app, list, count, err)) != 0 && err->class == ERR_RETRY &&
+               kafka_now_ms(transport) < until) {
+            clock_sleep_ms(KAFKA_NAP_MS);
+        }
+        kafka_conf_destroy(&client, asker);
+    }
+    kafka_client_free(&client);
     return result;
 }
 

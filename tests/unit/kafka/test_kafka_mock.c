@@ -12,6 +12,7 @@
 
 enum {
     API_PRODUCE = 0,
+    API_OFFSET_FETCH = 9,
     API_INIT_PRODUCER_ID = 22,
     API_ADD_PARTITIONS = 24,
     API_END_TXN = 26,
@@ -324,9 +325,29 @@ START_TEST(a_member_that_was_evicted_is_fenced_and_its_transaction_aborted_P4)
 }
 END_TEST
 
+START_TEST(a_coordinator_that_is_loading_or_has_moved_is_asked_again_for_the_positions)
+{
+    static const rd_kafka_resp_err_t refusals[] = {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+                                                   RD_KAFKA_RESP_ERR_NOT_COORDINATOR};
+    struct scene scene;
+    open_scene(&scene);
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        struct group_position *positions = NULL;
+        size_t count = 1;
+        rd_kafka_mock_push_request_errors(scene.cluster, API_OFFSET_FETCH, 1, refusals[i]);
+        ck_assert_msg(scene.class->group_positions(scene.transport, "app", &positions, &count, &err) == 0, "%s",
+                      err.text);
+        ck_assert_uint_eq(count, 0);
+        free(positions);
+    }
+    close_scene(&scene);
+}
+END_TEST
+
 UNIT_MAIN("kafka mock", an_end_that_was_sent_twice_has_an_unknown_outcome_P6,
           an_abort_that_was_sent_twice_has_an_unknown_outcome_P6, a_fatal_producer_is_recovered,
           records_that_can_never_be_written_stop_the_thread_and_can_be_aborted, what_heals_by_itself_is_not_seen,
           an_id_that_may_not_be_used_is_said_at_the_start, a_coordinator_that_is_away_is_waited_for_a_bounded_time,
           who_is_to_end_does_not_wait_for_a_coordinator,
-          a_member_that_was_evicted_is_fenced_and_its_transaction_aborted_P4)
+          a_member_that_was_evicted_is_fenced_and_its_transaction_aborted_P4,
+          a_coordinator_that_is_loading_or_has_moved_is_asked_again_for_the_positions)
