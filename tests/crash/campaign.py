@@ -1,5 +1,6 @@
 """What the campaigns on the embedded log and on Kafka share: processes that die at failpoints, input, counting."""
 import collections
+import json
 import os
 import random
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 from verifier import KEYS, PATIENCE, Failure, amount
 
@@ -27,6 +29,7 @@ class Process:
         environment["TIDEMILL_FAILPOINT_SEED"] = str(seed)
         self.log_path = os.path.join(directory, "run.log")
         with open(self.log_path, "ab") as log:
+            self.log_begins = log.tell()
             log.write(f"---- {fault or 'no fault'} (seed {seed})\n".encode())
             log.flush()
             self.process = subprocess.Popen([program, "run", pipeline, *options], stdin=subprocess.DEVNULL, stdout=log,
@@ -44,6 +47,19 @@ class Process:
 
     def running(self):
         return self.process.poll() is None
+
+    def workers(self):
+        """What a process with --http 127.0.0.1:0 says of its workers; empty while it does not answer."""
+        with open(self.log_path, errors="replace") as log:
+            log.seek(self.log_begins)
+            found = re.search(r'"The HTTP server listens." address=\S+ port=(\d+)', log.read())
+        if found is None:
+            return []
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{found.group(1)}/workers", timeout=5) as answer:
+                return json.load(answer)
+        except OSError:
+            return []
 
     def signal(self, number):
         if self.running():
@@ -167,11 +183,12 @@ class Patience:
         self.over = True
 
 
-def report_failure(failure, seed, doing, log_path, command):
+def report_failure(failure, seed, doing, log_paths, command):
     print(f"\nFAILED ({failure.kind}) at seed {seed}, {doing}: {failure}", file=sys.stderr)
     print(f"again with: {command}", file=sys.stderr)
-    if log_path and os.path.exists(log_path):
-        with open(log_path, errors="replace") as log:
+    for path in filter(os.path.exists, log_paths):
+        print(f"---- the end of {path}", file=sys.stderr)
+        with open(path, errors="replace") as log:
             sys.stderr.write("".join(log.readlines()[-60:]))
 
 

@@ -379,7 +379,7 @@ def main():
         campaign.tally.print(options.seed, campaign.records.total(), campaign.watched.verifier.checked)
         failed = False
     except Failure as failure:
-        report_failure(failure, options.seed, campaign.doing, campaign.log_path,
+        report_failure(failure, options.seed, campaign.doing, [campaign.log_path],
                        f"tests/crash/embedded.py --tidemill {options.tidemill} --seed {options.seed} --kills {options.kills}")
     finally:
         campaign.close(failed)

@@ -239,7 +239,7 @@ def main():
             status = 77
         except Failure as failure:
             doing = campaign.doing if campaign else f"{name}, at the start"
-            report_failure(failure, options.seed, doing, campaign and campaign.log_path,
+            report_failure(failure, options.seed, doing, [campaign.log_path] if campaign else [],
                            f"tests/crash/on_connectors.py --tidemill {options.tidemill} --seed {options.seed} "
                            f"--kills {options.kills} --big {options.big}")
             print(f"the directory is kept: {directory}", file=sys.stderr)

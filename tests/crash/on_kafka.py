@@ -121,6 +121,9 @@ class Slot:
         self.name = name
         self.state = os.path.join(data, "state", "crash", name)
         self.older = os.path.join(data, "older-" + name)
+        self.directory = os.path.join(data, "process-" + name)
+        self.log_path = os.path.join(self.directory, "run.log")
+        os.mkdir(self.directory)
         self.process = None
 
     def instance(self):
@@ -196,8 +199,8 @@ class Campaign:
 
     def start(self, slot, fault=None, before=None, through_proxy=None, *more):
         through = self.random.random() < 0.5 if through_proxy is None else through_proxy
-        slot.process = Process(self.options.tidemill, self.directory, fault, self.random.randrange(1 << 30),
-                               "--brokers", self.proxied if through else self.brokers, "--data", self.directory,
+        slot.process = Process(self.options.tidemill, slot.directory, fault, self.random.randrange(1 << 30), "--brokers",
+                               self.proxied if through else self.brokers, "--data", self.directory, "--http", "127.0.0.1:0",
                                "--instance", slot.name, "--threads", "1", "--set", f"kafka.session.timeout.ms={SESSION_MS}",
                                "--set", f"transaction_timeout_ms={TRANSACTION_MS}",
                                "--set", "kafka.reconnect.backoff.max.ms=500", "--connect-timeout", "3m", *more, limits=LIMITS, before=before)
@@ -553,6 +556,20 @@ class Campaign:
                 raise Failure("stuck", f"the group has not given every partition to a process that runs: {owners}")
             time.sleep(0.2)
 
+    def wait_for_workers(self):
+        """Results may all be there while a process has yet to join, or a worker to restore what a member before has done:
+        its files are not yet to be looked at."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            each = [[worker["state"] for worker in slot.process.workers()] for slot in self.slots if slot.running()]
+            states = [state for of_one in each for state in of_one]
+            if all(each) and states.count("running") == len(states) == len(STORE_OF) * PARTITIONS:
+                return
+            if time.monotonic() > deadline:
+                raise Failure("stuck", f"not every process has workers that run: {each}")
+            self.check_processes()
+            time.sleep(0.2)
+
     def leave(self, state):
         for slot in self.slots:
             if slot.running():
@@ -570,6 +587,7 @@ class Campaign:
             self.feeder.resume()
             self.feeder.feed(3 * KEYS)
             self.come_to_rest()
+            self.wait_for_workers()
             owners = self.owners()
             self.leave(None)
             stores = read_owned_stores(self.options.tidemill, owners)
@@ -695,7 +713,7 @@ def main():
         campaign.tally.print(options.seed, campaign.records.total(), campaign.watched.verifier.checked)
         status = 0
     except Failure as failure:
-        report_failure(failure, options.seed, campaign.doing, os.path.join(campaign.directory, "run.log"),
+        report_failure(failure, options.seed, campaign.doing, [slot.log_path for slot in campaign.slots],
                        f"tests/crash/run.sh kafka, with SEED={options.seed}")
         lost = campaign.what_the_broker_lost(failure)
         if lost:
