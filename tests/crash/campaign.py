@@ -13,6 +13,7 @@ import urllib.request
 
 from verifier import KEYS, PATIENCE, Failure, amount
 
+REFUSED = 3  # exit status: topics, offsets and state don't belong together
 TRIES = 3  # for a failpoint that was not reached, at the end
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -71,6 +72,11 @@ class Process:
 
     def killed(self):
         return self.process.returncode == -signal.SIGKILL
+
+    def failure(self, name):
+        """It ended, and not by us."""
+        status = self.process.returncode
+        return Failure("refused" if status == REFUSED else "stuck", f"{name} ended with {status}")
 
     def terminate(self):
         """SIGTERM; anything but status 0 is a failure, except the signal itself for a process that has hardly begun."""
@@ -220,7 +226,7 @@ class Watched:
             self.check()
             for process in processes:
                 if not process.running():
-                    raise Failure("stuck", f"a process without a fault ended with {process.process.returncode}")
+                    raise process.failure("a process without a fault")
             if self.verifier.checked != checked:
                 deadline, checked = time.monotonic() + PATIENCE, self.verifier.checked
             if time.monotonic() > deadline:

@@ -71,7 +71,8 @@ ELSEWHERE = {
     "(source|sink)-.*": "code of the connectors, which this pipeline has none of",
 }
 # The kinds of failures that a bug of the broker explains; a gap, a wrong sum or a wrong state is never one of them.
-FORGOTTEN = ("duplicated", "reordered")  # records are processed once more, after the group has gone back
+# Records are processed once more after the group has gone back; a store that was just being restored is refused then.
+FORGOTTEN = ("duplicated", "reordered", "refused")
 
 
 class Feeder(threading.Thread):
@@ -229,7 +230,7 @@ class Campaign:
         for slot in self.slots:
             if slot.process and not slot.process.running() and not slot.process.killed() \
                     and slot.process.process.returncode not in (0, -signal.SIGTERM):
-                raise Failure("stuck", f"process {slot.name} ended with {slot.process.process.returncode}")
+                raise slot.process.failure(f"process {slot.name}")
 
     def pick(self):
         return self.random.choice(self.slots[:self.population])
@@ -237,7 +238,7 @@ class Campaign:
     def wait_for_death(self, slot, name):
         if slot.process.wait(self.reach_seconds):
             if not slot.process.killed():
-                raise Failure("stuck", f"process {slot.name} ended with {slot.process.process.returncode}")
+                raise slot.process.failure(f"process {slot.name}")
             self.tally.kills[name] += 1
         else:
             slot.process.kill()
