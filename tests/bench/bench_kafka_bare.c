@@ -2,12 +2,22 @@
  * librdkafka alone and the properties that the Kafka transport sets. tests/bench/kafka.sh runs it in turns with the
  * same relay in Tidemill.
  *
- *     bench_kafka_bare create BROKERS TOPIC PARTITIONS
- *     bench_kafka_bare fill BROKERS TOPIC RECORDS         varied records of 200 bytes, keys of 16 bytes
- *     bench_kafka_bare relay BROKERS FROM TO GROUP        to the end of FROM, keys, values, headers and timestamps
- *     bench_kafka_bare headless BROKERS FROM TO GROUP     the same without looking for headers: cheaper, but they are
- * lost bench_kafka_bare idle BROKERS FROM TO GROUP         relay, never ending bench_kafka_bare count BROKERS TOPIC
- * committed records
+ * bench_kafka_bare MODE BROKERS ...
+ *     create TOPIC PARTITIONS
+ *
+ *     fill TOPIC RECORDS         varied records of 200 bytes, keys of 16 bytes
+ *
+ *     relay FROM TO GROUP        to the end of FROM, keys, values, headers and timestamps
+ *
+ *     headless FROM TO GROUP     the same without looking for headers: cheaper, but they are lost
+ *
+ *     idle FROM TO GROUP         relay, never ending
+ *
+ *     count TOPIC                committed records
+ *
+ *     read TOPIC                 records per second, from the first record to the end
+ *
+ *     read-plain TOPIC           the same with the library's defaults
  */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
@@ -44,6 +54,13 @@ static const struct property consuming[] = {
     {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "earliest"},
     {"enable.partition.eof", "true"},      {"partition.assignment.strategy", "range"},
     {"isolation.level", "read_committed"}, {NULL, NULL}};
+
+/* What a reader to the end can't do without; all else as the library has it. */
+static const struct property plain[] = {{"enable.auto.commit", "false"},
+                                        {"auto.offset.reset", "earliest"},
+                                        {"enable.partition.eof", "true"},
+                                        {"isolation.level", "read_committed"},
+                                        {NULL, NULL}};
 
 static const struct property producing[] = {{"linger.ms", "5"},
                                             {"compression.type", "lz4"},
@@ -121,12 +138,12 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     undelivered += message->err != RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static rd_kafka_t *open_client(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *brokers)
+static rd_kafka_t *open_client(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *brokers,
+                               const struct property *properties)
 {
     char text[256];
     set(conf, "bootstrap.servers", brokers);
-    set_all(conf, both);
-    set_all(conf, type == RD_KAFKA_CONSUMER ? consuming : producing);
+    set_all(conf, properties);
     rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof text);
     if (rk == NULL) {
         fail("client", text);
@@ -138,7 +155,8 @@ static rd_kafka_t *open_consumer(const char *brokers, const char *group)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     set(conf, "group.id", group);
-    return open_client(RD_KAFKA_CONSUMER, conf, brokers);
+    set_all(conf, both);
+    return open_client(RD_KAFKA_CONSUMER, conf, brokers, consuming);
 }
 
 static rd_kafka_t *open_producer(const char *brokers, const char *transactional_id)
@@ -148,7 +166,8 @@ static rd_kafka_t *open_producer(const char *brokers, const char *transactional_
     if (transactional_id != NULL) {
         set(conf, "transactional.id", transactional_id);
     }
-    return open_client(RD_KAFKA_PRODUCER, conf, brokers);
+    set_all(conf, both);
+    return open_client(RD_KAFKA_PRODUCER, conf, brokers, producing);
 }
 
 static int partitions_of(rd_kafka_t *rk, const char *topic)
@@ -358,6 +377,29 @@ static void run_relay(const char *mode, const char *brokers, const char *from, c
     printf("%" PRId64 "\n", relay.records);
 }
 
+static rd_kafka_t *open_plain_consumer(const char *brokers)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set(conf, "group.id", "bench-plain");
+    return open_client(RD_KAFKA_CONSUMER, conf, brokers, plain);
+}
+
+/* Prints records per second. Joining the group, which the restoring reader does not, is left out. */
+static void read_all(rd_kafka_t *consumer, const char *topic)
+{
+    struct relay relay = {.source = topic, .consumer = consumer};
+    relay.partitions = partitions_of(relay.consumer, topic);
+    subscribe(&relay);
+    int64_t began = 0;
+    while (relay.ended_count < relay.partitions) {
+        take_batch(&relay);
+        began = began == 0 && relay.records > 0 ? now_ms() : began;
+    }
+    int64_t took = now_ms() - began;
+    close_consumer(&relay);
+    printf("%" PRId64 "\n", took > 0 ? relay.records * 1000 / took : 0);
+}
+
 static void count(const char *brokers, const char *topic)
 {
     struct relay relay = {.source = topic};
@@ -382,9 +424,13 @@ int main(int argc, char **argv)
         run_relay(argv[1], argv[2], argv[3], argv[4], argv[5]);
     } else if (argc == 4 && strcmp(argv[1], "count") == 0) {
         count(argv[2], argv[3]);
+    } else if (argc == 4 && strcmp(argv[1], "read") == 0) {
+        read_all(open_consumer(argv[2], "bench-read"), argv[3]);
+    } else if (argc == 4 && strcmp(argv[1], "read-plain") == 0) {
+        read_all(open_plain_consumer(argv[2]), argv[3]);
     } else {
-        fprintf(stderr,
-                "usage: bench_kafka_bare create|fill|relay|headless|idle|count BROKERS ...; kafka.sh calls it\n");
+        fprintf(stderr, "usage: bench_kafka_bare create|fill|relay|headless|idle|count|read|read-plain BROKERS ...; "
+                        "kafka.sh and kafka_restore.sh call it\n");
         return 2;
     }
     return 0;

@@ -27,7 +27,7 @@ for bench in tests/bench/bench_*.c; do
     echo "== $name"
     "$build/tests/$name" || exit 1
 done
-for script in tests/bench/bench_*.sh tests/bench/kafka.sh; do
+for script in tests/bench/bench_*.sh tests/bench/kafka.sh tests/bench/kafka_restore.sh; do
     [ -x "$script" ] && wanted "$(basename "$script")" || continue
     echo "== $(basename "$script" .sh)"
     BUILD=$build "$script" "$build/tidemill" || [ $? = 77 ] || exit 1
