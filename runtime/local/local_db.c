@@ -308,7 +308,11 @@ static int check_identity(struct local_db *db, struct err *err)
 {
     int64_t application = 0, format = 0, tables = 0;
     if (read_identity(db, &application, &format, &tables, err) != 0) {
-        return -1;
+        /* The statements are right: what SQLite has against them is the file, as with an unknown schema format. */
+        return err->code != ERR_INTERNAL
+                   ? -1
+                   : err_set(err, ERR_FATAL, ERR_CORRUPT, "The log %s is damaged or is not a log: %s. %s.", db->path,
+                             sqlite3_errmsg(db->handle), damage_advice);
     }
     if (application == 0 && tables == 0) {
         return 0;

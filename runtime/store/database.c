@@ -342,6 +342,17 @@ static int configure(struct database *database, enum database_role role, struct 
     return database_execute(database, sql, err);
 }
 
+/* The first statements on a file are right: what SQLite has against them is the file, as with a header that names an
+ * unknown schema format. */
+static int blame_file(struct database *database, struct err *err)
+{
+    return err->code != ERR_INTERNAL
+               ? -1
+               : err_set(err, ERR_FATAL, ERR_CORRUPT,
+                         "The state file %s is damaged: %s. It is rebuilt when a worker opens it.", database->path,
+                         sqlite3_errmsg(database->handle));
+}
+
 int database_open(struct database *database, const char *path, struct database_identity *identity,
                   enum database_role role, bool *made, struct err *err)
 {
@@ -356,6 +367,7 @@ int database_open(struct database *database, const char *path, struct database_i
     }
     if (configure(database, role, err) != 0 || (role == DATABASE_OWNER && check_length(database, err) != 0) ||
         check_header(database, identity, made, err) != 0) {
+        blame_file(database, err);
         database_close(database);
         return -1;
     }
@@ -379,7 +391,7 @@ int database_open_reader(struct database *database, const char *directory, const
     if (database_execute(database, SQL_READER_SETTINGS, err) != 0 ||
         database_number(database, SQL_GET_APPLICATION, &found, &id, err) != 0 ||
         database_number(database, SQL_GET_FORMAT, &found, &format, err) != 0) {
-        return -1;
+        return blame_file(database, err);
     }
     if (id != application_id || format != SQL_FORMAT_VERSION) {
         return err_set(err, ERR_FATAL, ERR_CORRUPT, "The file %s is no state file that this version knows.",

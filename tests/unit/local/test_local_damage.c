@@ -96,6 +96,22 @@ START_TEST(L8_a_file_that_is_no_database_is_refused)
 }
 END_TEST
 
+START_TEST(L8_an_unknown_schema_format_is_refused)
+{
+    struct log_fixture log;
+    char path[128];
+    log_begin(&log);
+    close_log(&log);
+    run_sql(&log, "PRAGMA wal_checkpoint(TRUNCATE)");
+    log_path(&log, path);
+    int fd = open(path, O_WRONLY);
+    ck_assert_int_eq(pwrite(fd, "\xff", 1, 47), 1); /* of SQLite's header */
+    close(fd);
+    expect_refused(&log, ERR_CORRUPT, "damaged or is not a log");
+    log_end(&log);
+}
+END_TEST
+
 START_TEST(L8_a_truncated_log_is_refused)
 {
     struct log_fixture log;
@@ -294,4 +310,4 @@ UNIT_MAIN("local_damage", L8_a_newer_format_is_refused, L8_another_programs_data
           a_flipped_byte_in_a_record_is_found_by_reading_and_by_the_check,
           flipped_bytes_anywhere_never_give_wrong_records,
           an_interrupted_creation_is_taken_up_and_never_taken_for_a_log, no_log_is_an_error_unless_it_may_be_made,
-          a_directory_that_can_not_be_made_is_an_error)
+          a_directory_that_can_not_be_made_is_an_error, L8_an_unknown_schema_format_is_refused)

@@ -91,6 +91,24 @@ START_TEST(files_that_are_no_databases_go_into_quarantine)
 }
 END_TEST
 
+/* Whatever the header says: the file is used, and then it is right, or it is put aside. */
+START_TEST(no_byte_of_a_header_stops_a_worker_for_good)
+{
+    static const char *const names[] = {"deltas.db", "rows.db"};
+    static const char values[] = {9, (char)0xff};
+    for (int i = 0; i < 400; i++) {
+        struct fixture fixture;
+        make_closed(&fixture);
+        run_sql(&fixture, names[i % 2], "PRAGMA wal_checkpoint(TRUNCATE)");
+        overwrite(&fixture, names[i % 2], i / 4, &values[i / 2 % 2], 1);
+        fixture_open(&fixture);
+        ck_assert_msg(has(fixture_store(&fixture), "a", fixture.fresh ? NULL : "old"), "byte %d of %s", i / 4,
+                      names[i % 2]);
+        fixture_end(&fixture);
+    }
+}
+END_TEST
+
 START_TEST(empty_files_count_as_missing)
 {
     struct fixture fixture;
@@ -324,10 +342,11 @@ START_TEST(what_is_put_aside_now_is_the_newest)
 }
 END_TEST
 
-UNIT_MAIN("quarantine", files_of_another_app_or_worker_go_into_quarantine, newer_and_foreign_files_go_into_quarantine,
-          damaged_deltas_and_metas_go_into_quarantine, files_that_are_no_databases_go_into_quarantine,
-          empty_files_count_as_missing, a_directory_that_is_not_there_is_an_error,
-          deltas_without_their_rows_go_into_quarantine, a_file_cut_off_within_its_last_page_goes_into_quarantine,
+UNIT_MAIN("quarantine", no_byte_of_a_header_stops_a_worker_for_good, files_of_another_app_or_worker_go_into_quarantine,
+          newer_and_foreign_files_go_into_quarantine, damaged_deltas_and_metas_go_into_quarantine,
+          files_that_are_no_databases_go_into_quarantine, empty_files_count_as_missing,
+          a_directory_that_is_not_there_is_an_error, deltas_without_their_rows_go_into_quarantine,
+          a_file_cut_off_within_its_last_page_goes_into_quarantine,
           a_page_half_written_by_a_checkpoint_is_written_again,
           damage_found_while_reading_is_an_error_and_then_quarantine, the_newest_in_quarantine_are_kept,
           what_is_put_aside_now_is_the_newest)
