@@ -314,6 +314,10 @@ static int check_identity(struct local_db *db, struct err *err)
                    : err_set(err, ERR_FATAL, ERR_CORRUPT, "The log %s is damaged or is not a log: %s. %s.", db->path,
                              sqlite3_errmsg(db->handle), damage_advice);
     }
+    if (sqlite3_db_readonly(db->handle, "main") == 1 && access(db->path, W_OK) == 0) {
+        return err_set(err, ERR_FATAL, ERR_CORRUPT, "The log %s is damaged: its header forbids writing. %s.", db->path,
+                       damage_advice);
+    }
     if (application == 0 && tables == 0) {
         return 0;
     }

@@ -273,6 +273,12 @@ static int check_identity(struct database *database, struct database_identity *i
     return failed;
 }
 
+/* A damaged header may forbid writing in a file that may be written. */
+static bool header_forbids_writing(const struct database *database)
+{
+    return sqlite3_db_readonly(database->handle, "main") == 1 && access(database->path, W_OK) == 0;
+}
+
 static int check_header(struct database *database, struct database_identity *identity, bool *made, struct err *err)
 {
     int64_t application_id;
@@ -280,6 +286,10 @@ static int check_header(struct database *database, struct database_identity *ide
     int64_t objects;
     if (read_header(database, &application_id, &format, &objects, err) != 0) {
         return -1;
+    }
+    if (header_forbids_writing(database)) {
+        return err_set(err, ERR_FATAL, ERR_CORRUPT, "The state file %s is damaged: its header forbids writing.",
+                       database->path);
     }
     *made = application_id == 0 && format == 0 && objects == 0;
     if (*made) {

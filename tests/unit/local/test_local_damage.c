@@ -4,6 +4,8 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#define SQLITE_HEADER_SIZE 100
+
 static void log_path(const struct log_fixture *log, char path[128])
 {
     snprintf(path, 128, "%s/log/log.db", log->data);
@@ -108,6 +110,53 @@ START_TEST(L8_an_unknown_schema_format_is_refused)
     ck_assert_int_eq(pwrite(fd, "\xff", 1, 47), 1); /* of SQLite's header */
     close(fd);
     expect_refused(&log, ERR_CORRUPT, "damaged or is not a log");
+    log_end(&log);
+}
+END_TEST
+
+static void expect_damage(const struct log_fixture *log, const char *path, long at)
+{
+    ck_assert_msg(log->err.code == ERR_CORRUPT, "byte %ld: %s", at, log->err.text);
+    ck_assert_ptr_nonnull(strstr(log->err.text, path));
+}
+
+/* The log opens, or is refused as damaged and left as it was; damage may also show when something is written. */
+static void expect_opened_or_refused(struct log_fixture *log, const char *path, long at)
+{
+    struct topic_spec spec = {.name = "written", .partitions = 1};
+    struct bytes before = file_content(path);
+    if (local_open(&log->config, &log->transport, &log->err) != 0) {
+        struct bytes after = file_content(path);
+        expect_damage(log, path, at);
+        ck_assert(slice_equal(bytes_slice(&before), bytes_slice(&after)));
+        bytes_free(&after);
+    } else {
+        if (log->class->create_topic(log->transport, &spec, &log->err) != 0) {
+            expect_damage(log, path, at);
+        }
+        close_log(log);
+    }
+    bytes_free(&before);
+}
+
+START_TEST(any_byte_of_the_header_may_be_wrong)
+{
+    static const unsigned char values[] = {0, 5, 255};
+    struct log_fixture log;
+    char path[128];
+    log_begin(&log);
+    close_log(&log);
+    log_path(&log, path);
+    struct bytes whole = file_content(path);
+    int fd = open(path, O_WRONLY);
+    for (long i = 0; i < SQLITE_HEADER_SIZE * (long)sizeof values; i++) {
+        ck_assert_int_eq(ftruncate(fd, 0), 0);
+        ck_assert_int_eq(pwrite(fd, whole.data, whole.size, 0), (ssize_t)whole.size);
+        ck_assert_int_eq(pwrite(fd, &values[i / SQLITE_HEADER_SIZE], 1, i % SQLITE_HEADER_SIZE), 1);
+        expect_opened_or_refused(&log, path, i % SQLITE_HEADER_SIZE);
+    }
+    close(fd);
+    bytes_free(&whole);
     log_end(&log);
 }
 END_TEST
@@ -310,4 +359,5 @@ UNIT_MAIN("local_damage", L8_a_newer_format_is_refused, L8_another_programs_data
           a_flipped_byte_in_a_record_is_found_by_reading_and_by_the_check,
           flipped_bytes_anywhere_never_give_wrong_records,
           an_interrupted_creation_is_taken_up_and_never_taken_for_a_log, no_log_is_an_error_unless_it_may_be_made,
-          a_directory_that_can_not_be_made_is_an_error, L8_an_unknown_schema_format_is_refused)
+          a_directory_that_can_not_be_made_is_an_error, L8_an_unknown_schema_format_is_refused,
+          any_byte_of_the_header_may_be_wrong)

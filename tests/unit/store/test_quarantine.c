@@ -104,6 +104,10 @@ START_TEST(no_byte_of_a_header_stops_a_worker_for_good)
         fixture_open(&fixture);
         ck_assert_msg(has(fixture_store(&fixture), "a", fixture.fresh ? NULL : "old"), "byte %d of %s", i / 4,
                       names[i % 2]);
+        put(fixture_store(&fixture), "a", "new");
+        commit(&fixture, fixture.fresh ? 1 : 3);
+        fixture_reopen(&fixture);
+        ck_assert(has(fixture_store(&fixture), "a", "new"));
         fixture_end(&fixture);
     }
 }
