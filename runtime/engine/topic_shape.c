@@ -175,11 +175,16 @@ static int32_t derive(const struct topic_plan *plan, const struct plan_request *
     return forced ? default_partitions(request) : 0;
 }
 
+static bool is_open(const struct plan_entry *entry)
+{
+    return entry->source_count > 0 && entry->topic.partitions == 0 && entry->own == 0;
+}
+
 static void derive_all(struct topic_plan *plan, const struct plan_request *request)
 {
     for (size_t i = 0; i < plan->entry_count; i++) {
         struct plan_entry *entry = &plan->entries[i];
-        if (entry->source_count > 0 && entry->topic.partitions == 0 && entry->own == 0) {
+        if (is_open(entry)) {
             entry->own = derive(plan, request, entry, false);
         }
     }
@@ -222,7 +227,7 @@ static bool force_one(struct topic_plan *plan, const struct plan_request *reques
 {
     for (size_t i = 0; i < plan->entry_count; i++) {
         struct plan_entry *entry = &plan->entries[i];
-        if (entry->source_count > 0 && entry->topic.partitions == 0 && entry->own == 0) {
+        if (is_open(entry)) {
             entry->own = derive(plan, request, entry, true);
             return true;
         }
@@ -230,12 +235,36 @@ static bool force_one(struct topic_plan *plan, const struct plan_request *reques
     return false;
 }
 
+/* The first open topic of every sub-topology that reads nothing which the app writes: it can't learn from the others,
+ * and a round for each of a thousand would take seconds. */
+static bool force_independent(struct topic_plan *plan, const struct plan_request *request)
+{
+    bool *passed = memory_alloc(sizeof(bool) * (size_t)plan->subtopology_count);
+    bool forced = false;
+    for (size_t i = 0; i < plan->entry_count; i++) {
+        const struct plan_entry *entry = &plan->entries[i];
+        if (subscribed(entry) && entry->topic.written) {
+            passed[entry->topic.subtopology] = true;
+        }
+    }
+    for (size_t i = 0; i < plan->entry_count; i++) {
+        struct plan_entry *entry = &plan->entries[i];
+        if (is_open(entry) && subscribed(entry) && !passed[entry->topic.subtopology]) {
+            entry->own = derive(plan, request, entry, true);
+            passed[entry->topic.subtopology] = true;
+            forced = true;
+        }
+    }
+    free(passed);
+    return forced;
+}
+
 static void derive_read(struct topic_plan *plan, const struct plan_request *request)
 {
     bool moving = true;
     while (moving) {
         derive_all(plan, request);
-        moving = settle(plan) || force_one(plan, request);
+        moving = settle(plan) || force_independent(plan, request) || force_one(plan, request);
     }
 }
 

@@ -3,6 +3,8 @@
 #include "engine/topic_plan.h"
 #include "tests/unit/engine/build.h"
 
+#include <time.h>
+
 static struct err err;
 static struct graph *graph;
 static struct transport *transport;
@@ -541,16 +543,37 @@ START_TEST(a_failing_transport_is_reported)
 }
 END_TEST
 
-UNIT_MAIN("topic_plan", internal_topics_follow_the_inputs, wishes_of_the_script_win,
-          a_missing_topic_is_named_with_its_command, missing_topics_are_waited_for, waiting_for_topics_can_be_ended,
-          nothing_is_created_when_something_is_missing, the_embedded_log_creates_what_is_missing,
-          create_topics_creates_on_kafka_too, a_dry_run_creates_nothing, joined_topics_must_have_equal_counts,
-          a_repartitioned_side_takes_the_others_count, two_repartitioned_sides_take_the_larger_count,
-          a_side_that_is_known_later_counts_too, subtopologies_that_feed_each_other_get_counts,
-          a_changed_count_is_refused_where_state_is, a_changed_count_is_taken_where_no_state_is,
-          a_changelog_must_be_compacted, a_repartition_topic_must_keep_its_records,
-          existing_internal_topics_are_used_again, readers_are_found_by_name_and_pattern,
-          patterns_of_two_readers_may_not_meet, internal_topics_are_not_taken_by_a_pattern,
-          a_global_table_is_not_subscribed, reset_policies_come_from_script_and_settings,
-          the_dead_letter_topic_is_planned_where_it_may_be_needed, a_topic_in_between_is_input_and_written,
-          a_failing_transport_is_reported)
+/* Many times the processor time that it needs, and a fraction of what a round for each topic would take. */
+START_TEST(thousands_of_streams_are_planned_at_once)
+{
+    begin();
+    for (int i = 0; i < 2000; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "in-%d", i);
+        struct node *source = build_source(graph, name, name);
+        snprintf(name, sizeof name, "out-%d", i);
+        build_sink(graph, source, name, name);
+    }
+    build_finish(graph);
+    clock_t start = clock();
+    ck_assert_int_eq(make_with(true, true), 0);
+    ck_assert_int_lt((clock() - start) / CLOCKS_PER_SEC, 10);
+    ck_assert_int_eq(topic_plan_find(plan, "in-1999")->partitions, topic_plan_find(plan, "in-0")->partitions);
+    ck_assert_int_gt(topic_plan_find(plan, "out-1999")->partitions, 0);
+    end();
+}
+END_TEST
+
+UNIT_MAIN("topic_plan", thousands_of_streams_are_planned_at_once, internal_topics_follow_the_inputs,
+          wishes_of_the_script_win, a_missing_topic_is_named_with_its_command, missing_topics_are_waited_for,
+          waiting_for_topics_can_be_ended, nothing_is_created_when_something_is_missing,
+          the_embedded_log_creates_what_is_missing, create_topics_creates_on_kafka_too, a_dry_run_creates_nothing,
+          joined_topics_must_have_equal_counts, a_repartitioned_side_takes_the_others_count,
+          two_repartitioned_sides_take_the_larger_count, a_side_that_is_known_later_counts_too,
+          subtopologies_that_feed_each_other_get_counts, a_changed_count_is_refused_where_state_is,
+          a_changed_count_is_taken_where_no_state_is, a_changelog_must_be_compacted,
+          a_repartition_topic_must_keep_its_records, existing_internal_topics_are_used_again,
+          readers_are_found_by_name_and_pattern, patterns_of_two_readers_may_not_meet,
+          internal_topics_are_not_taken_by_a_pattern, a_global_table_is_not_subscribed,
+          reset_policies_come_from_script_and_settings, the_dead_letter_topic_is_planned_where_it_may_be_needed,
+          a_topic_in_between_is_input_and_written, a_failing_transport_is_reported)
