@@ -6,7 +6,7 @@
 #include "connectors/postgres/postgres_connection.h"
 #include "connectors/postgres/postgres_sink.h"
 
-#include "tests/support/unit.h"
+#include "tests/support/postgres_server.h"
 
 static struct postgres_sink_options options;
 static struct connector_context context;
@@ -95,21 +95,5 @@ static inline void control(const char *command)
     snprintf(line, sizeof(line), "'%s' %s '%s' -c fsync=off > /dev/null", program, command, dir);
     ck_assert_int_eq(system(line), 0);
 }
-
-static inline int sink_main(const char *name, const TTest *const *tests, size_t count)
-{
-    if (!getenv("TIDEMILL_TEST_POSTGRES")) {
-        fprintf(stderr,
-                "SKIP: TIDEMILL_TEST_POSTGRES does not name a server: tests/support/with_postgres.sh runs this\n");
-        return 77;
-    }
-    return unit_run(name, tests, count);
-}
-#define SINK_MAIN(name, ...)                                                                                           \
-    int main(void)                                                                                                     \
-    {                                                                                                                  \
-        const TTest *const tests[] = {__VA_ARGS__};                                                                    \
-        return sink_main(name, tests, sizeof(tests) / sizeof(tests[0]));                                               \
-    }
 
 #endif

@@ -8,7 +8,7 @@
 #include "connectors/postgres/postgres_connection.h"
 #include "connectors/postgres/postgres_source.h"
 
-#include "unit.h"
+#include "tests/support/postgres_server.h"
 
 struct capture {
     struct postgres_source_options options;
@@ -240,16 +240,5 @@ static inline void capture_end(struct capture *capture)
     bytes_free(&capture->position);
     bytes_free(&capture->seen);
 }
-
-#define CAPTURE_MAIN(name, ...)                                                                                        \
-    int main(void)                                                                                                     \
-    {                                                                                                                  \
-        const TTest *const tests[] = {__VA_ARGS__};                                                                    \
-        if (!capture_url()) {                                                                                          \
-            fprintf(stderr, "SKIP: TIDEMILL_TEST_POSTGRES does not name a server: with_postgres.sh runs this\n");      \
-            return 77;                                                                                                 \
-        }                                                                                                              \
-        return unit_run(name, tests, sizeof tests / sizeof tests[0]);                                                  \
-    }
 
 #endif

@@ -1,7 +1,7 @@
 /* Polling on a real server: tests/support/with_postgres.sh gives its URL. */
 #include "connectors/postgres/postgres_poll.h"
 
-#include "tests/support/unit.h"
+#include "tests/support/postgres_server.h"
 
 #include "base/json.h"
 #include "base/memory.h"
@@ -368,7 +368,7 @@ START_TEST(check_prints_what_makes_the_cursor_complete)
 }
 END_TEST
 
-UNIT_MAIN("postgres_poll", values_come_as_in_change_events, reading_goes_on_behind_the_last_row,
-          a_column_that_is_added_comes_with_the_next_rows, changed_rows_by_time_and_of_a_query,
-          what_is_missing_is_named, a_cut_connection_is_opened_anew,
-          under_concurrent_writers_the_commit_cursor_loses_nothing, check_prints_what_makes_the_cursor_complete)
+POSTGRES_MAIN("postgres_poll", values_come_as_in_change_events, reading_goes_on_behind_the_last_row,
+              a_column_that_is_added_comes_with_the_next_rows, changed_rows_by_time_and_of_a_query,
+              what_is_missing_is_named, a_cut_connection_is_opened_anew,
+              under_concurrent_writers_the_commit_cursor_loses_nothing, check_prints_what_makes_the_cursor_complete)

@@ -296,8 +296,8 @@ START_TEST(connecting_says_what_is_wrong)
 }
 END_TEST
 
-SINK_MAIN("postgres_sink", upsert_keeps_the_last_change_per_key, old_position_is_fenced_and_writes_nothing,
-          bad_record_is_named_and_nothing_is_written, values_arrive_in_their_types, insert_copies_every_record,
-          appending_looks_at_position_and_columns_first, update_leaves_missing_rows_missing, table_is_made_and_widened,
-          competing_writers_write_each_record_once, check_names_missing_rights, changed_table_is_seen_while_writing,
-          lost_connection_is_tried_again, connecting_says_what_is_wrong)
+POSTGRES_MAIN("postgres_sink", upsert_keeps_the_last_change_per_key, old_position_is_fenced_and_writes_nothing,
+              bad_record_is_named_and_nothing_is_written, values_arrive_in_their_types, insert_copies_every_record,
+              appending_looks_at_position_and_columns_first, update_leaves_missing_rows_missing,
+              table_is_made_and_widened, competing_writers_write_each_record_once, check_names_missing_rights,
+              changed_table_is_seen_while_writing, lost_connection_is_tried_again, connecting_says_what_is_wrong)

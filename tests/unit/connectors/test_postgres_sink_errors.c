@@ -509,7 +509,7 @@ int main(void)
                                   rivals_write_each_record_once,
                                   deadlock_is_tried_again,
                                   bad_record_among_many_is_found};
-    int status = sink_main("postgres_sink_errors", tests, sizeof(tests) / sizeof(tests[0]));
+    int status = postgres_main("postgres_sink_errors", tests, sizeof(tests) / sizeof(tests[0]));
     drop_small_disk();
     return status;
 }

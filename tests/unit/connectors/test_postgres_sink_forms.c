@@ -452,8 +452,8 @@ START_TEST(bad_record_in_a_later_part_is_named)
 }
 END_TEST
 
-SINK_MAIN("postgres_sink_forms", values_by_upsert, values_by_copy, forms_of_one_column_are_mixed,
-          missing_columns_keep_their_value, null_is_json_where_nothing_else_may_be, null_is_json_in_a_copy_too,
-          appended_rows_have_defaults, every_row_has_other_columns, keys_come_from_key_or_value, plain_text_keys,
-          made_columns_hold_all_json, appended_table_is_made_and_widened, parts_of_a_batch_come_in_their_order,
-          bad_record_in_a_later_part_is_named)
+POSTGRES_MAIN("postgres_sink_forms", values_by_upsert, values_by_copy, forms_of_one_column_are_mixed,
+              missing_columns_keep_their_value, null_is_json_where_nothing_else_may_be, null_is_json_in_a_copy_too,
+              appended_rows_have_defaults, every_row_has_other_columns, keys_come_from_key_or_value, plain_text_keys,
+              made_columns_hold_all_json, appended_table_is_made_and_widened, parts_of_a_batch_come_in_their_order,
+              bad_record_in_a_later_part_is_named)

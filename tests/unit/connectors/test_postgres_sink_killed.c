@@ -134,4 +134,4 @@ START_TEST(every_row_is_changed_once)
 }
 END_TEST
 
-SINK_MAIN("postgres_sink_killed", every_row_is_appended_once, every_row_is_changed_once)
+POSTGRES_MAIN("postgres_sink_killed", every_row_is_appended_once, every_row_is_changed_once)

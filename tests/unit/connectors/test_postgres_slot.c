@@ -134,5 +134,5 @@ START_TEST(positions_as_text)
 }
 END_TEST
 
-CAPTURE_MAIN("postgres_slot", slot_that_was_moved, slot_that_was_dropped, slot_of_somebody_else,
-             other_servers_timelines_and_states, positions_as_text)
+POSTGRES_MAIN("postgres_slot", slot_that_was_moved, slot_that_was_dropped, slot_of_somebody_else,
+              other_servers_timelines_and_states, positions_as_text)

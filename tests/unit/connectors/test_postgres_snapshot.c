@@ -193,6 +193,6 @@ START_TEST(table_that_changes_while_a_snapshot_rests)
 }
 END_TEST
 
-CAPTURE_MAIN("postgres_snapshot", interrupted_snapshot_goes_on, marks_of_several_tables_and_columns,
-             table_that_changes_while_a_snapshot_rests, writers_meanwhile_leave_no_gap_and_no_overlap, progress_is_told,
-             partitions_come_as_their_table)
+POSTGRES_MAIN("postgres_snapshot", interrupted_snapshot_goes_on, marks_of_several_tables_and_columns,
+              table_that_changes_while_a_snapshot_rests, writers_meanwhile_leave_no_gap_and_no_overlap,
+              progress_is_told, partitions_come_as_their_table)

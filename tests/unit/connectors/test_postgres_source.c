@@ -106,5 +106,5 @@ START_TEST(only_changes_from_now_on)
 }
 END_TEST
 
-CAPTURE_MAIN("postgres_source", check_says_what_is_missing, refused_users_are_told_why,
-             tables_and_publications_that_lack_something, only_changes_from_now_on)
+POSTGRES_MAIN("postgres_source", check_says_what_is_missing, refused_users_are_told_why,
+              tables_and_publications_that_lack_something, only_changes_from_now_on)

@@ -131,4 +131,4 @@ START_TEST(killed_at_any_moment)
 }
 END_TEST
 
-CAPTURE_MAIN("postgres_source_killed", killed_at_any_moment)
+POSTGRES_MAIN("postgres_source_killed", killed_at_any_moment)

@@ -328,7 +328,8 @@ START_TEST(idle_tables_keep_no_log)
 }
 END_TEST
 
-CAPTURE_MAIN("postgres_stream", snapshot_then_changes, changed_key_is_a_deletion_and_a_creation, whole_rows_as_identity,
-             identity_by_an_index, large_values_that_stay_are_not_sent, columns_change_in_mid_stream,
-             what_is_rolled_back_never_comes, several_tables_and_one_that_nobody_wants, goes_on_inside_a_transaction,
-             restarts_lose_and_double_nothing, server_dies_and_comes_back, idle_tables_keep_no_log)
+POSTGRES_MAIN("postgres_stream", snapshot_then_changes, changed_key_is_a_deletion_and_a_creation,
+              whole_rows_as_identity, identity_by_an_index, large_values_that_stay_are_not_sent,
+              columns_change_in_mid_stream, what_is_rolled_back_never_comes, several_tables_and_one_that_nobody_wants,
+              goes_on_inside_a_transaction, restarts_lose_and_double_nothing, server_dies_and_comes_back,
+              idle_tables_keep_no_log)

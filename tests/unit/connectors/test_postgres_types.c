@@ -258,4 +258,4 @@ START_TEST(values_arrive_as_they_were)
 }
 END_TEST
 
-CAPTURE_MAIN("postgres_types", values_arrive_as_they_were)
+POSTGRES_MAIN("postgres_types", values_arrive_as_they_were)
